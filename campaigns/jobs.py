@@ -89,13 +89,14 @@ def decide_races() -> int:
 def finish_campaigns() -> int:
     """Begin the races that are due, and complete the other campaigns of which nothing is open.
 
-    Tasks end, too, that no machine is fast enough for, or that no other machine repeats. Returns
-    how many campaigns it completed.
+    Tasks end, too, that no machine is fast enough for, or that no other machine repeats. Results
+    whose process died before it noted them are noted. Returns how many campaigns it completed.
     """
     from campaigns import lifecycle
     from campaigns.clock import database_now
 
     _counted("tasks given up as too slow", lifecycle.give_up_slow_tasks(now=database_now()))
+    _counted("campaigns with missed results", lifecycle.note_missed_results(now=database_now()))
     _counted("replays given up", lifecycle.give_up_replays(now=database_now()))
     return _counted("campaigns finished", lifecycle.finish_done_campaigns(now=database_now()))
 

@@ -199,6 +199,12 @@ def _empty_cache() -> Iterator[None]:
     """
     for cache in caches.all(initialized_only=True):
         cache.clear()
+    # Not above: Django is set up after this file is imported.
+    from campaigns.lifecycle import expiry
+    from workers import fleet_size
+
+    expiry.forget()
+    fleet_size.forget()
     yield
     CHARGES.clear()
 

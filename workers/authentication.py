@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
@@ -45,6 +46,15 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def worker_token_hash(request: Request | HttpRequest) -> str | None:
+    """Return the hash of the worker token in the Authorization header; None without one."""
+    kind, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if kind == "Bearer" and token.startswith(WORKER_PREFIX) and token.isascii():
+        # Other spaces in it are for `BearerAuthentication` to judge.
+        return None if len(token.split()) > 1 else hash_token(token)
+    return None
 
 
 class WorkerTokenAuthentication(BearerAuthentication):

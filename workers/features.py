@@ -34,6 +34,7 @@ class Feature(StrEnum):
     LIFETIMES = "lifetimes"  # claims tell how long a task may take at most
     MACHINE = "machine"  # `machine` of the hardware
     OWNER_PAUSE = "owner_pause"  # heartbeats tell that the owner's rules pause the agent
+    RESULT_LISTS = "result_lists"  # the address that takes the results of several leases
     SCRIPTS = "scripts"  # claims tell the scripts that the agent runs
     SLOTS = "slots"  # claims tell how many leases the agent can hold
     UNEVALUATED = "no_time_to_evaluate"  # that stop reason, of a result without a value

@@ -8,7 +8,7 @@ What only ephemeral workers know is in `workers.fleets`.
 | withdraw | –                 | –        | deletes an unused invitation                         |
 | enrol   | –                  | active   | uses up the invitation, makes a worker token         |
 | identity_of | –              | active   | makes a worker without token for a person's program  |
-| see     | active, draining   | same     | records presence (at any authenticated call)         |
+| see     | active, draining   | same     | records presence, where due (any authenticated call) |
 | pause   | active             | active   | no claims for a while: after an error of its         |
 |         |                    |          | environment (twice as long each time), after a loss  |
 | drain   | active             | draining | finishes the tasks it holds, claims no more          |
@@ -18,6 +18,7 @@ What only ephemeral workers know is in `workers.fleets`.
 | leave   | active, draining   | retired  | the same for an ephemeral worker: `workers.fleets`   |
 | note_slots | any               | same     | stores how many tasks its agent runs at once         |
 | note_owner_pause | any         | same     | stores whether its owner's rules pause its agent     |
+| note_pace | any                | same     | stores how long its leases last after a heartbeat    |
 | admit_calibration | any      | same     | work budgets again, although its values are off      |
 | rotate  | active, draining   | same     | makes a new token; the old one is rejected           |
 """
@@ -27,7 +28,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -36,7 +37,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import CharField, F, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Least
 
+from workers import presence
 from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
+from workers.pace import Pace, usual
 from workers.scripts import believed
 from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_token
 from xeenet_site.web.formats import whole_minute
@@ -206,14 +209,18 @@ def identity_of(person: User, *, now: dt.datetime) -> tuple[Worker, bool]:
 
 
 def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -> None:
-    """Record that the worker called, and with `boot_id` the session of its agent."""
-    Worker.objects.filter(pk=worker.pk).update(last_seen_at=now)
+    """Record that the worker called, and with `boot_id` the session of its agent, where due.
+
+    What is due is in `workers.presence`; the first call of a session always is.
+    """
+    span = presence.recent(worker, now)
+    Worker.objects.filter(presence.worker_due(span), pk=worker.pk).update(last_seen_at=now)
     if boot_id is None:
         return
-    renewed = WorkerSession.objects.filter(worker=worker, boot_id=boot_id).update(
-        last_seen_at=now, ended_at=None
-    )
-    if not renewed:
+    sessions = WorkerSession.objects.filter(worker=worker, boot_id=boot_id)
+    if sessions.filter(presence.session_due(span)).update(last_seen_at=now, ended_at=None):
+        return
+    if not sessions.exists():
         # It may have been updated meanwhile, or started with other options.
         Worker.objects.filter(pk=worker.pk).exclude(refused_scripts="").update(refused_scripts="")
         # ignore_conflicts: an agent's first heartbeat and first claim may arrive at once.
@@ -240,16 +247,39 @@ def describe(
     weakest when they are not reported: an older agent may have replaced a newer one. Without
     `scripts` the agent has those that its version came with.
     """
-    known, runs_any = believed(scripts, version, runs_server_code=runs_server_code)
-    Worker.objects.filter(pk=worker.pk).update(
-        scripts=" ".join(known),
-        runs_any_script=runs_any,
-        hardware=hardware or F("hardware"),
+    columns = reported(
+        hardware=hardware,
         simulates=simulates,
-        agent_version=version,
+        version=version,
         isolation=isolation,
         accepts_uploaded_scripts=accepts_uploaded_scripts,
+        scripts=scripts,
+        runs_server_code=runs_server_code,
     )
+    Worker.objects.filter(pk=worker.pk).update(**columns)
+
+
+def reported(
+    *,
+    hardware: dict[str, Any],
+    simulates: bool,
+    version: str,
+    isolation: str = "",
+    accepts_uploaded_scripts: bool = False,
+    scripts: Sequence[str] | None = None,
+    runs_server_code: bool = False,
+) -> dict[str, Any]:
+    """Return the columns that `describe` stores, with their values."""
+    known, runs_any = believed(scripts, version, runs_server_code=runs_server_code)
+    columns: dict[str, Any] = {
+        "scripts": " ".join(known),
+        "runs_any_script": runs_any,
+        "simulates": simulates,
+        "agent_version": version,
+        "isolation": isolation,
+        "accepts_uploaded_scripts": accepts_uploaded_scripts,
+    }
+    return columns | ({"hardware": hardware} if hardware else {})
 
 
 def note_slots(worker: Worker, slots: int, *, held: int) -> None:
@@ -258,11 +288,16 @@ def note_slots(worker: Worker, slots: int, *, held: int) -> None:
     `slots` also counts the results that it has not delivered yet. Their leases are among the `held`
     ones, so the true number lies between `slots - held` and `slots`; what is known stays within.
     """
-    known = slots
-    if held and worker.slots is not None:
-        known = min(max(worker.slots, slots - held), slots)
+    known = known_slots(worker, slots, held=held)
     if known != worker.slots:
         Worker.objects.filter(pk=worker.pk).update(slots=known)
+
+
+def known_slots(worker: Worker, slots: int, *, held: int) -> int:
+    """Return the slots that `note_slots` stores."""
+    if held and worker.slots is not None:
+        return min(max(worker.slots, slots - held), slots)
+    return slots
 
 
 def note_owner_pause(worker: Worker, pause: Mapping[str, Any] | None, *, now: dt.datetime) -> None:
@@ -282,10 +317,22 @@ def note_owner_pause(worker: Worker, pause: Mapping[str, Any] | None, *, now: dt
         Worker.objects.filter(pk=worker.pk).update(**told)
 
 
+def note_pace(worker: Worker, granted: Pace) -> None:
+    """Store how long the worker's leases last after a heartbeat from now on.
+
+    Its leases must have been renewed by a longer lease time before the worker is told the longer
+    interval that belongs to it: call it in one transaction with the renewals.
+    """
+    known = None if granted == usual() else granted.lease_time
+    Worker.objects.filter(pk=worker.pk).update(lease_time=known)
+    worker.lease_time = known
+
+
 def close_silent_sessions(*, now: dt.datetime, limit: int = 500) -> int:
     """End up to `limit` sessions that were silent for the lease time; return how many."""
-    since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
-    silent = WorkerSession.objects.filter(ended_at=None, last_seen_at__lt=since)
+    usually = now - usual().lease_time
+    own = Q(worker__lease_time=None) | Q(last_seen_at__lt=Value(now) - F("worker__lease_time"))
+    silent = WorkerSession.objects.filter(own, ended_at=None, last_seen_at__lt=usually)
     batch = list(silent.order_by("last_seen_at").values_list("pk", flat=True)[:limit])
     # Filter again by silence: a worker that called after the select keeps its session.
     return silent.filter(pk__in=batch).update(ended_at=F("last_seen_at"))
@@ -303,18 +350,25 @@ def pause_after_env_error(worker: Worker, reason: str, *, now: dt.datetime) -> N
     )
 
 
-def pause_after_loss(worker: Worker, *, now: dt.datetime) -> None:
-    """Pause the claims of a machine that lost a lease for one lease time; a longer pause stays.
+def pause_after_loss(workers: Iterable[Worker], *, now: dt.datetime) -> None:
+    """Pause the claims of machines that lost a lease for their lease time; a longer pause stays.
 
     Otherwise a machine that claims and stays silent takes the next tasks at once and loses them,
     too. A person's own program is not paused: it claims only tasks of its own campaigns.
     """
-    until = now + dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
-    shorter = Q(paused_until=None) | Q(paused_until__lt=until)
-    Worker.objects.machines().filter(shorter, pk=worker.pk).update(
-        paused_until=until,
-        pause_reason="It lost a task: it was not heard of for the lease time.",
-    )
+    paused: dict[dt.datetime, set[int]] = {}
+    for worker in workers:
+        paused.setdefault(now + worker.pace.lease_time, set()).add(worker.pk)
+    for until, pks in paused.items():
+        shorter = Q(paused_until=None) | Q(paused_until__lt=until)
+        machines = Worker.objects.machines().filter(shorter, pk__in=pks)
+        with transaction.atomic():
+            # Locked in one order, otherwise two sweeps at once may deadlock.
+            list(machines.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+            machines.update(
+                paused_until=until,
+                pause_reason="It lost a task: it was not heard of for the lease time.",
+            )
 
 
 def note_good_result(worker: Worker) -> None:

@@ -12,11 +12,13 @@ from typing import ClassVar, Final
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Count, Q, Value, When
+from django.db.models import Case, Count, F, Q, Value, When
+from django.db.models.expressions import Expression
 from django.utils import timezone
 
 from experiments import catalog
 from workers.fleet_token import FleetToken
+from workers.pace import Pace, longest, pace_of, usual
 from workers.protocol import MAX_LEASES_PER_CLAIM, IsolationTier
 from xeenet_site.web.formats import clock
 
@@ -44,16 +46,27 @@ class WorkerState(models.TextChoices):
 SHUT_OUT: Final = (WorkerState.DISABLED, WorkerState.RETIRED)
 
 
+def called_lately(now: dt.datetime | Expression) -> Q:
+    """Return which workers called within their lease time. Same rule as `Worker.is_online`.
+
+    An expression for `now` must take a time from itself, as an instant does.
+    """
+    least, most = usual().lease_time, longest().lease_time
+    at = Value(now) if isinstance(now, dt.datetime) else now
+    # The bound of the longest lease time is there for the index.
+    within_own = Q(last_seen_at__gte=at - F("lease_time"))
+    return Q(last_seen_at__gte=now - most) & (Q(last_seen_at__gte=now - least) | within_own)
+
+
 class WorkerQuerySet(models.QuerySet["Worker"]):
     """Queries that more than one page needs."""
 
     def online(self, now: dt.datetime) -> WorkerQuerySet:
-        """Return the enabled workers that called within the lease time.
+        """Return the enabled workers that called within their lease time.
 
         The tasks of workers that were silent for longer are handed to other workers.
         """
-        since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
-        return self.filter(last_seen_at__gte=since).exclude(state__in=SHUT_OUT)
+        return self.filter(called_lately(now)).exclude(state__in=SHUT_OUT)
 
     def machines(self) -> WorkerQuerySet:
         """Return the workers with an agent: neither retired nor people's own programs."""
@@ -149,6 +162,9 @@ class Worker(models.Model):
     claiming_boot = models.UUIDField(null=True, blank=True, editable=False)
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    # How long it may be silent before its leases end, as granted to it last (`workers.pace`); null
+    # for the settings' lease time.
+    lease_time = models.DurationField(null=True, blank=True, editable=False)
 
     objects = WorkerQuerySet.as_manager()
 
@@ -233,13 +249,17 @@ class Worker(models.Model):
         return paused_by_owner(self.owner_pauses_until, now)
 
     def is_online(self, now: dt.datetime) -> bool:
-        """Whether it called within the lease time. Same rule as `WorkerQuerySet.online`."""
-        limit = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+        """Whether it called within its lease time. Same rule as `WorkerQuerySet.online`."""
         return (
             self.state not in SHUT_OUT
             and self.last_seen_at is not None
-            and now - self.last_seen_at <= limit
+            and now - self.last_seen_at <= self.pace.lease_time
         )
+
+    @property
+    def pace(self) -> Pace:
+        """How often its agent sends heartbeats, and how long its leases last after each."""
+        return pace_of(self.lease_time)
 
 
 def paused_by_owner(until: dt.datetime | None, now: dt.datetime) -> str:

@@ -11,6 +11,8 @@ The calls for one task:
 3. ``PUT leases/<id>/result``   -> a `Verdict`; the same body again gets the same answer
    or ``POST leases/<id>/release`` when the agent gives the task back without a result
 
+Several results that wait may go together, as ``POST leases/results``.
+
 Between two tasks an agent may be asked to measure its speed: see `workers.calibration`. Agents and
 servers of different versions work together: see `workers.features`.
 
@@ -38,6 +40,7 @@ LEAVE_PATH: Final = "workers/me/leave"
 CLAIM_PATH: Final = "leases/claim"
 HEARTBEAT_PATH: Final = "heartbeat"
 RESULT_PATH: Final = "leases/{lease_id}/result"
+RESULTS_PATH: Final = "leases/results"
 RELEASE_PATH: Final = "leases/{lease_id}/release"
 PACKAGE_PATH: Final = "packages/{sha256}"
 DATASET_PATH: Final = "datasets/{sha256}"
@@ -45,6 +48,7 @@ FLEET_DEMAND_PATH: Final = "fleet/demand"  # with a fleet token
 
 MAX_LEASES_PER_CLAIM: Final = 64
 MAX_SCRIPTS_PER_CLAIM: Final = 64
+MAX_RESULTS_PER_REQUEST: Final = 64
 MAX_STDERR_TAIL_BYTES: Final = 16 * 1024
 MAX_PROGRESS_POINTS_PER_HEARTBEAT: Final = 200
 MAX_METRICS_BYTES: Final = 64 * 1024
@@ -350,6 +354,35 @@ class SubmissionReply(TypedDict):
     verdict: Verdict
     message: str
     note: NotRequired[str]  # for the worker's owner: what the run counts for; absent: not said
+
+
+class ResultOfLease(Submission):
+    """One of ``POST leases/results``."""
+
+    lease_id: str
+
+
+class ResultsRequest(TypedDict):
+    results: list[ResultOfLease]  # each lease once
+
+
+class ResultAnswer(TypedDict):
+    """What ``PUT leases/<id>/result`` would have answered, with its HTTP status.
+
+    With `verdict` as in SubmissionReply, or with `code` and `fields` as in an error.
+    """
+
+    lease_id: str
+    status: int
+    message: str
+    verdict: NotRequired[Verdict]
+    note: NotRequired[str]
+    code: NotRequired[str]
+    fields: NotRequired[dict[str, list[str]]]
+
+
+class ResultsReply(TypedDict):
+    results: list[ResultAnswer]  # in the order of the request
 
 
 def canonical_digest(body: Mapping[str, Any]) -> str:

@@ -50,11 +50,13 @@ def with_limits(
     given: dict[str, Any] = config.get("OPTIONS", {})
     own = " ".join(filter(None, (flags, given.get("options"))))
     return config | {
+        "ENGINE": "xeenet_site.postgresql",
         # Whoever opens a cursor that binds on the server has its statements prepared at once. The
         # ORM's own cursors bind in the client and prepare nothing.
         "OPTIONS": {"prepare_threshold": 0, **_KEEPALIVES, **given, "options": own},
         "CONN_MAX_AGE": 60,
-        # Without this check, the first request after a database restart is answered with 500.
+        # Without this check, the first request after a database restart is answered with 500. Our
+        # engine makes it without asking the server.
         "CONN_HEALTH_CHECKS": True,
     }
 

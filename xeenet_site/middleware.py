@@ -92,7 +92,7 @@ def _leases(request: HttpRequest, response: HttpResponseBase) -> list[str]:
     if match is not None and "lease_id" in match.kwargs:
         return [str(match.kwargs["lease_id"])]
     data = getattr(response, "data", None)
-    listed = data.get("leases") if isinstance(data, dict) else None
+    listed = data.get("leases", data.get("results")) if isinstance(data, dict) else None
     if not isinstance(listed, list):
         return []
     leases = [lease for lease in listed if isinstance(lease, dict) and "lease_id" in lease]

@@ -138,6 +138,7 @@ MIDDLEWARE = [
     "xeenet_site.middleware.SecurityHeadersMiddleware",
     "xeenet_site.middleware.LengthRequiredMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "xeenet_site.short_way.ShortWayMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "xeenet_site.middleware.CompressPagesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -197,7 +198,18 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # serves stale values.
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # A separate cache: "default" holds 300 entries at most and would evict request counters.
+    # Separate caches: "default" holds 300 entries at most and would evict these. The first two have
+    # an entry for each worker of a fleet.
+    "classes": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "classes",
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    },
+    "speeds": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "speeds",
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    },
     "throttles": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "throttles",
@@ -211,6 +223,8 @@ CACHES = {
 XEENET: dict[str, Any] = {
     "HEARTBEAT_SECONDS": env.float("XEENET_HEARTBEAT_SECONDS", default=10.0),
     "LEASE_SECONDS": env.float("XEENET_LEASE_SECONDS", default=45.0),
+    # With more workers than send so many, interval and lease grow together: to 30 s at most.
+    "HEARTBEATS_PER_SECOND": env.float("XEENET_HEARTBEATS_PER_SECOND", default=500.0),
     "SETUP_GRACE_SECONDS": env.float("XEENET_SETUP_GRACE_SECONDS", default=60.0),
     "KILL_GRACE_SECONDS": env.float("XEENET_KILL_GRACE_SECONDS", default=15.0),
     "SUBMIT_GRACE_SECONDS": env.float("XEENET_SUBMIT_GRACE_SECONDS", default=60.0),

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from typing import Any
 
 from django.conf import settings
 
-from campaigns.lifecycle import Claim
+from campaigns.lifecycle import Answer, Claim
 from campaigns.models import Attempt
 from workers.features import ALL_FEATURES
-from workers.protocol import ClaimReply, IsolationTier, Lease, ScriptOrigin
+from workers.pace import Pace
+from workers.protocol import (
+    ERROR_STATUS,
+    ClaimReply,
+    ErrorCode,
+    IsolationTier,
+    Lease,
+    ScriptOrigin,
+    Verdict,
+)
 
 
-def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
+def lease_of(attempt: Attempt, now: dt.datetime, pace: Pace) -> Lease:
     """Return the lease in the shape of the protocol.
 
     `attempt.task` must still be leased to the attempt; raises ValueError if its lease has ended.
@@ -38,7 +48,7 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
         "config": attempt.config,
         "time_budget_seconds": attempt.budget_seconds,
         "kill_grace_seconds": times["KILL_GRACE_SECONDS"],
-        "lease_seconds": times["LEASE_SECONDS"],
+        "lease_seconds": pace.lease_seconds,
         # The time left, not the whole: an agent may repeat a claim and get a lease that has begun.
         "deadline_seconds": max(0.0, (deadline - now).total_seconds()),
         "required_isolation": IsolationTier(campaign.required_isolation),
@@ -51,13 +61,13 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
     """Return the reply to an agent, or a person's program, that requested `count` tasks."""
     # A repeated claim may bring up leases that have ended since; leave those out.
     leases = [
-        lease_of(attempt, now)
+        lease_of(attempt, now, claim.pace)
         for attempt in claim.attempts
         if attempt.task.lease_id == attempt.lease_id
     ]
     reply: ClaimReply = {
         "leases": leases,
-        "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
+        "heartbeat_seconds": claim.pace.heartbeat_seconds,
         "wait_seconds": 0.0 if len(leases) == count else idle_wait_seconds(),
         "reason": claim.reason,
         "features": sorted(ALL_FEATURES),
@@ -65,6 +75,17 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
     if claim.calibrate is not None:
         reply["calibrate"] = claim.calibrate
     return reply
+
+
+def submission_reply(answer: Answer) -> tuple[dict[str, Any], int]:
+    """Return the reply to a submission, and its HTTP status."""
+    reply: dict[str, Any] = {"verdict": answer.verdict, "message": answer.message}
+    if answer.note:
+        reply["note"] = answer.note
+    if answer.verdict == Verdict.REFUSED:
+        code = ErrorCode.METRICS_REFUSED
+        return reply | {"code": code}, ERROR_STATUS[code]
+    return reply, 200
 
 
 def idle_wait_seconds() -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
@@ -34,6 +35,8 @@ _LIMITS: Final = {
     "api-ask": "CLAIMS_PER_MINUTE",
     "api-heartbeat": "HEARTBEATS_PER_MINUTE",
     "api-result": "SUBMITS_PER_MINUTE",
+    # Each result of a list counts.
+    "api-results-of-agents": "SUBMITS_PER_MINUTE",
     "api-release": "SUBMITS_PER_MINUTE",
     "api-calibration": "CALIBRATIONS_PER_MINUTE",
     "api-enrol": ENROLMENTS,
@@ -53,26 +56,71 @@ class CallerThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         caller = _caller(request)
-        match = request.resolver_match
-        name = _LIMITS.get(match.url_name or "") if match is not None else None
-        if name is None and not caller.startswith("address:"):
+        window = _window(request, caller)
+        if window is None:
             return True
-        name = name or ANONYMOUS
-        limit: int = settings.XEENET[name]
-        if limit <= 0:
-            return True
-        key = f"{name}:{caller}"
-        shifted = time.time() + zlib.crc32(key.encode()) % WINDOW_SECONDS
-        self._wait_seconds = WINDOW_SECONDS - shifted % WINDOW_SECONDS
-        return _count(f"{key}:{int(shifted // WINDOW_SECONDS)}") <= limit
+        self._wait_seconds = window.wait_seconds
+        return _count(window.key) <= window.limit
 
     def wait(self) -> float:
         return self._wait_seconds
 
 
+@dataclass(frozen=True)
+class _Window:
+    """The minute in which a request is counted."""
+
+    key: str
+    limit: int
+    wait_seconds: float
+
+
+def _window(request: Request, caller: str) -> _Window | None:
+    """Return where to count the request; None for one without a limit."""
+    match = request.resolver_match
+    name = _LIMITS.get(match.url_name or "") if match is not None else None
+    if name is None and not caller.startswith("address:"):
+        return None
+    name = name or ANONYMOUS
+    limit: int = settings.XEENET[name]
+    if limit <= 0:
+        return None
+    key = f"{name}:{caller}"
+    shifted = time.time() + zlib.crc32(key.encode()) % WINDOW_SECONDS
+    wait_seconds = WINDOW_SECONDS - shifted % WINDOW_SECONDS
+    return _Window(f"{key}:{int(shifted // WINDOW_SECONDS)}", limit, wait_seconds)
+
+
+def of_worker(token_hash: str) -> str:
+    """Return the name under which the requests with a worker's token are counted."""
+    return f"worker:{token_hash}"
+
+
+def wait_of_known(request: Request, caller: str) -> float | None:
+    """Count the request of a caller that has made others in this minute, and was let in.
+
+    Returns for how many seconds it has to wait: 0 while it is within its limit. None if this is its
+    first, to be counted once it is let in: tokens that open nothing would fill the counts.
+    """
+    window = _window(request, caller)
+    if window is None:
+        return 0.0
+    try:
+        count = int(caches[CACHE].incr(window.key))
+    except ValueError:
+        return None
+    return window.wait_seconds if count > window.limit else 0.0
+
+
+def count_first(request: Request, caller: str) -> None:
+    """Count a request that `wait_of_known` did not count."""
+    if window := _window(request, caller):
+        _count(window.key)
+
+
 def _caller(request: Request) -> str:
     if isinstance(request.auth, Worker):
-        return f"worker:{request.auth.pk}"
+        return of_worker(request.auth.token_hash)
     if isinstance(request.auth, FleetToken):
         return f"fleet:{request.auth.pk}"
     if request.user.is_authenticated:

@@ -15,11 +15,13 @@ from campaigns.api.views import (
     fleets,
     invitations,
     journal,
+    leases,
     new_campaign,
     notes,
     overview,
     races,
     results,
+    results_of_agents,
     scripts,
     tasks,
     webhooks,
@@ -41,6 +43,25 @@ register_converter(PanelConverter, "panel_key")
 LEASE = "<uuid:lease_id>"
 TASK = "campaigns/<int:campaign>/tasks/<int:number>"
 
+# What agents call most, which takes a way of its own: `xeenet_site.short_way`.
+AGENT_CALLS = [
+    path(protocol.CLAIM_PATH, leases.ClaimView.as_view(), name="api-claim"),
+    path(protocol.HEARTBEAT_PATH, leases.HeartbeatView.as_view(), name="api-heartbeat"),
+    path(
+        protocol.RESULT_PATH.format(lease_id=LEASE), leases.ResultView.as_view(), name="api-result"
+    ),
+    path(
+        protocol.RESULTS_PATH,
+        results_of_agents.ResultsOfAgentsView.as_view(),
+        name="api-results-of-agents",
+    ),
+    path(
+        protocol.RELEASE_PATH.format(lease_id=LEASE),
+        leases.ReleaseView.as_view(),
+        name="api-release",
+    ),
+]
+
 urlpatterns = [
     path(protocol.ENROL_PATH, agents.EnrolView.as_view(), name="api-enrol"),
     path(protocol.ME_PATH, agents.MeView.as_view(), name="api-me"),
@@ -52,16 +73,7 @@ urlpatterns = [
         name="api-calibration",
     ),
     path(protocol.FLEET_DEMAND_PATH, fleets.FleetDemandView.as_view(), name="api-fleet-demand"),
-    path(protocol.CLAIM_PATH, agents.ClaimView.as_view(), name="api-claim"),
-    path(protocol.HEARTBEAT_PATH, agents.HeartbeatView.as_view(), name="api-heartbeat"),
-    path(
-        protocol.RESULT_PATH.format(lease_id=LEASE), agents.ResultView.as_view(), name="api-result"
-    ),
-    path(
-        protocol.RELEASE_PATH.format(lease_id=LEASE),
-        agents.ReleaseView.as_view(),
-        name="api-release",
-    ),
+    *AGENT_CALLS,
     path(
         protocol.PACKAGE_PATH.format(sha256=SHA256),
         agents.PackageView.as_view(),

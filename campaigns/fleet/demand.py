@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from django.conf import settings
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from campaigns.models import Campaign, Task, TaskState
 from campaigns.models.task import oldest_of, since_when_due
 from workers.fleet_token import FleetToken
-from workers.models import SHUT_OUT, Worker
+from workers.models import SHUT_OUT, Worker, called_lately
 from workers.protocol import FleetDemand, FleetNeed, IsolationTier
 
 # Of each need so many tasks are counted at least, and as many as the fleet can run at a time.
@@ -135,8 +134,7 @@ def _kinds(token: FleetToken, now: dt.datetime) -> list[_Kind]:
     """Return the fleet's workers by kind: one query, with a row for each kind."""
     # The tasks of those that were silent for longer go to other workers, so others are wanted.
     # Their places in the fleet stay theirs until they are retired.
-    heard_since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
-    live = ~Q(state__in=SHUT_OUT) & Q(last_seen_at__gte=heard_since)
+    live = ~Q(state__in=SHUT_OUT) & called_lately(now)
     of_token = Worker.objects.filter(fleet_token=token, last_seen_at__gte=now - REMEMBERED)
     device = F("hardware__devices__0")
     groups = of_token.order_by().annotate(device_name=device)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from campaigns.work.cost import CostModel
 from campaigns.work.describe import Description, read_description
@@ -85,6 +85,13 @@ def guarding_models(
 
     For a worker without any: those of the calibrated workers online. One query.
     """
+    return by_experiment(guarding_calibrations(worker.pk, experiments, now))
+
+
+def guarding_calibrations(
+    worker: Any, experiments: Iterable[Any], now: Any
+) -> QuerySet[Calibration]:
+    """Return the calibrations of `guarding_models`; for ids and names, or expressions."""
     newest = Calibration.objects.filter(
         _USABLE, worker=OuterRef("worker"), experiment=OuterRef("experiment")
     )
@@ -94,9 +101,14 @@ def guarding_models(
         Q(worker=worker) | (Q(worker__in=online) & ~Exists(own)),
         experiment__in=set(experiments),
         pk=Subquery(newest.values("pk")[:1]),
-    ).select_related("worker")
+    )
+    return rows.select_related("worker").order_by()
+
+
+def by_experiment(calibrations: Iterable[Calibration]) -> dict[str, list[CostModel]]:
+    """Return the cost models of calibrations that have their workers loaded."""
     models: dict[str, list[CostModel]] = {}
-    for row in rows.order_by():
+    for row in calibrations:
         models.setdefault(row.experiment, []).append(_model(row))
     return models
 

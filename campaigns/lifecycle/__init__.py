@@ -91,7 +91,8 @@ from campaigns.lifecycle.campaigns import (
     resume,
 )
 from campaigns.lifecycle.claims import Claim, claim
-from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
+from campaigns.lifecycle.completions import Answer
+from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done, note_missed_results
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -100,6 +101,7 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
+from campaigns.lifecycle.expiry import expire
 from campaigns.lifecycle.growth import (
     MOST_TIMES_AGAIN,
     add_tasks,
@@ -110,19 +112,19 @@ from campaigns.lifecycle.growth import (
 from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
     cancel_task,
-    expire,
     leave,
     release,
     renew,
     retry_task,
 )
 from campaigns.lifecycle.notes import write_note
+from campaigns.lifecycle.pace import next_pace
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.replays import give_up_replays, repeat_missed
 from campaigns.lifecycle.shares import level_accounts, set_place, set_weight
 from campaigns.lifecycle.slowness import give_up_slow_tasks
-from campaigns.lifecycle.submissions import Answer, submit
+from campaigns.lifecycle.submissions import submit
 
 __all__ = [
     "MOST_TIMES_AGAIN",
@@ -157,7 +159,9 @@ __all__ = [
     "launch",
     "leave",
     "level_accounts",
+    "next_pace",
     "note_measured",
+    "note_missed_results",
     "pause",
     "person",
     "raise_attempts",

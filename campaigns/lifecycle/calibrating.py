@@ -8,13 +8,14 @@ measurement of before is flagged: its values differ from what the script gives e
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from campaigns.fleet.speeds import description_of
-from campaigns.models import BudgetKind, Campaign, CampaignState, Task, TaskState
+from campaigns.models import Attempt, BudgetKind, Campaign, CampaignState, Task, TaskState
 from campaigns.models.campaign import CampaignQuerySet
 from campaigns.work.cost import CostModel
 from campaigns.work.describe import InfeasibleCost
@@ -64,18 +65,18 @@ def measuring(
     `worker` comes from `noting_work`, `campaigns` are those whose tasks it may run, `calibrates` is
     whether its agent can measure. No query unless a campaign with a work budget is active.
     """
-    if not getattr(worker, "work_is_active", False) or worker.simulates or worker.is_program:
+    if not is_asked(worker):
         return Measuring()
     pending = Task.objects.filter(campaign=OuterRef("pk"), state=TaskState.PENDING)
     waiting = campaigns.filter(Exists(pending), budget_kind=BudgetKind.WORK).order_by()
     withheld, reasons = set(), []
     order: CalibrationOrder | None = None
     for experiment in sorted(set(waiting.values_list("experiment", flat=True))):
-        plan = _plan(experiment)
+        plan = plan_of(experiment)
         if plan is None:
             continue
         sha256 = catalog.script_sha256(experiment)
-        of_script = worker.calibrations.filter(experiment=experiment, script_sha256=sha256)
+        of_script = calibrations_of(worker.pk, experiment, sha256)
         newest = of_script.first()
         if newest is not None and newest.is_held_back:
             withheld.add(experiment)
@@ -84,13 +85,20 @@ def measuring(
             withheld.add(experiment)
             reasons.append(MEASURES_FIRST)
             order = order or _order(experiment, sha256, repeated=False)
-        elif calibrates and newest is not None and _is_due(worker, newest, plan, now):
+        elif calibrates and newest is not None and is_due(newest, plan, now, _runs_since):
             repeated = of_script.exclude(coefficients={}).exists()
             order = order or _order(experiment, sha256, repeated=repeated)
     return Measuring(frozenset(withheld), " ".join(reasons), order)
 
 
-def _plan(experiment: str) -> CalibrationPlan | None:
+def is_asked(worker: Worker) -> bool:
+    """Return whether speeds matter to a claim of this worker, which comes from `noting_work`."""
+    is_active = getattr(worker, "work_is_active", False)
+    return is_active and not (worker.simulates or worker.is_program)
+
+
+def plan_of(experiment: str) -> CalibrationPlan | None:
+    """Return what a machine measures with the experiment; None for one without calibration."""
     try:
         return catalog.get(experiment).calibration
     except catalog.UnknownExperiment:
@@ -101,32 +109,61 @@ def _order(experiment: str, script_sha256: str, *, repeated: bool) -> Calibratio
     return {"experiment": experiment, "script_sha256": script_sha256, "repeated": repeated}
 
 
-def _is_due(worker: Worker, newest: Calibration, plan: CalibrationPlan, now: dt.datetime) -> bool:
-    """Return whether the worker measures again: it is time, or its runs say otherwise."""
+def calibrations_of(worker: Any, experiment: Any, script_sha256: Any) -> QuerySet[Calibration]:
+    """Return the worker's calibrations with a script, the newest first. For ids or expressions."""
+    return Calibration.objects.filter(
+        worker=worker, experiment=experiment, script_sha256=script_sha256
+    )
+
+
+def latest_runs(
+    worker: Any, taken_at: Any, script_sha256: Any
+) -> QuerySet[Attempt, tuple[dict[str, Any], float | None]]:
+    """Return params and step time of the worker's latest runs since a calibration."""
+    runs = Attempt.objects.filter(
+        worker=worker,
+        started_at__gt=taken_at,
+        result__simulated=False,
+        result__step_seconds__isnull=False,
+        task__campaign__budget_kind=BudgetKind.WORK,
+        task__campaign__package=script_sha256,
+    )
+    latest = runs.order_by("-started_at").values_list("task__params", "result__step_seconds")
+    return latest[:DRIFT_RUNS]
+
+
+def _runs_since(newest: Calibration) -> Iterable[Sequence[Any]]:
+    return latest_runs(newest.worker_id, newest.taken_at, newest.script_sha256)
+
+
+def is_due(
+    newest: Calibration,
+    plan: CalibrationPlan,
+    now: dt.datetime,
+    runs_since: Callable[[Calibration], Iterable[Sequence[Any]]],
+) -> bool:
+    """Return whether the worker measures again: it is time, or its runs say otherwise.
+
+    `runs_since` reads the `latest_runs`.
+    """
     if now - newest.taken_at >= REPEATED_AFTER:
         return True
     if not newest.coefficients:
         # A repetition that had nothing to build on: torch, or the device, is another than before.
         return len(newest.shapes) < len(plan.shapes)
-    return _drifts(worker, newest)
+    return _drifts(newest, runs_since)
 
 
-def _drifts(worker: Worker, newest: Calibration) -> bool:
+def _drifts(
+    newest: Calibration, runs_since: Callable[[Calibration], Iterable[Sequence[Any]]]
+) -> bool:
     """Return whether the worker's latest runs all took much longer, or all less, than expected."""
     description = description_of(catalog.script_source(newest.experiment))
-    model = CostModel(newest.coefficients, worker.name)
+    model = CostModel(newest.coefficients, "")
     if description is None or not model.fits(description):
         return False
-    runs = worker.attempts.filter(
-        started_at__gt=newest.taken_at,
-        result__simulated=False,
-        result__step_seconds__isnull=False,
-        task__campaign__budget_kind=BudgetKind.WORK,
-        task__campaign__package=newest.script_sha256,
-    )
-    latest = runs.order_by("-started_at").values_list("task__params", "result__step_seconds")
     ratios = []
-    for params, step_seconds in latest[:DRIFT_RUNS]:
+    for params, step_seconds in runs_since(newest):
         try:
             ratios.append(float(step_seconds or 0.0) / model.step_seconds(description, params))
         except InfeasibleCost:

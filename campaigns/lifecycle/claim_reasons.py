@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from typing import Final
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -15,8 +16,11 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.models.campaign import CampaignQuerySet
 from workers.models import Worker, WorkerState
 from workers.scripts import why_lacking
+
+NOTHING_WAITS: Final = "No task waits."
 
 
 def why_nothing(worker: Worker, now: dt.datetime) -> str:
@@ -62,11 +66,10 @@ def why_fewer(
 
     `longest_budget` is how many seconds a task may take before its grace.
     """
-    pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
-    campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
-    waiting = list(campaigns.select_related("package").defer("package__source", "search_space"))
+    campaigns = waiting_campaigns(among).select_related("package")
+    waiting = list(campaigns.defer("package__source", "search_space"))
     if not waiting:
-        return "No task waits."
+        return NOTHING_WAITS
     if all(campaign.time_budget_seconds > longest_budget for campaign in waiting):
         return (
             f"The tasks that wait may take longer than the {max(0.0, longest_budget):,.0f} s that "
@@ -85,6 +88,12 @@ def why_fewer(
         "The tasks that wait are to be tried a little later or by another worker first. A task "
         f"that this worker failed, or had {MAX_UNPAID_TRIES} times for nothing, goes to others."
     )
+
+
+def waiting_campaigns(among: Q | None = None) -> CampaignQuerySet:
+    """Return the active campaigns in which tasks wait; only `among` the given tasks."""
+    pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
+    return Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
 
 
 def _was_too_slow(worker: Worker, waiting: list[Campaign]) -> bool:

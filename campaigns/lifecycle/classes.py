@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -34,20 +34,39 @@ def class_id(attempt: Attempt, metrics: dict[str, Any], *, is_subset: bool) -> i
 
     `is_subset`: only a part of the validation split was evaluated.
     """
+    place = _place(attempt, metrics, is_subset=is_subset)
+    known: int | None = caches["classes"].get(place.key)
+    if known is None:
+        known = _stored(attempt.task.campaign, attempt.worker, place)
+        # Not before the commit: the row may still be rolled back.
+        transaction.on_commit(partial(caches["classes"].set, place.key, known, _KNOWN_SECONDS))
+    return known
+
+
+def known_class_id(attempt: Attempt, metrics: dict[str, Any], *, is_subset: bool) -> int | None:
+    """Return `class_id` if this process knows it: without a query."""
+    known: int | None = caches["classes"].get(_place(attempt, metrics, is_subset=is_subset).key)
+    return known
+
+
+class _Place(NamedTuple):
+    """What tells classes apart inside a campaign, and the key under which the class is cached."""
+
+    device: str
+    dtype: str
+    threads: int | None
+    is_subset: bool
+    key: str
+
+
+def _place(attempt: Attempt, metrics: dict[str, Any], *, is_subset: bool) -> _Place:
     campaign, worker = attempt.task.campaign, attempt.worker
     device = device_kind(metrics["device_used"], worker)
     dtype, of_worker, threads = "", None, None
     if campaign.budget_kind == BudgetKind.TIME:
         dtype, of_worker, threads = dtype_of(metrics), worker.pk, threads_of(metrics)
-    # What tells classes apart inside a campaign: most results then need no query.
     same = canonical_digest({"of": [campaign.pk, is_subset, device, dtype, of_worker, threads]})
-    key = f"xeenet:class:{same}"
-    known: int | None = cache.get(key)
-    if known is None:
-        known = _stored(campaign, worker, device, dtype, threads, is_subset=is_subset)
-        # Not before the commit: the row may still be rolled back.
-        transaction.on_commit(partial(cache.set, key, known, _KNOWN_SECONDS))
-    return known
+    return _Place(device, dtype, threads, is_subset, f"xeenet:class:{same}")
 
 
 def device_kind(used: str, worker: Worker) -> str:
@@ -103,15 +122,7 @@ def _number(amount: float) -> str:
     return f"{int(amount):,}" if amount.is_integer() else f"{amount:,}"
 
 
-def _stored(
-    campaign: Campaign,
-    worker: Worker,
-    device: str,
-    dtype: str,
-    threads: int | None,
-    *,
-    is_subset: bool,
-) -> int:
+def _stored(campaign: Campaign, worker: Worker, place: _Place) -> int:
     model = campaign.cost_model
     columns: dict[str, Any] = {
         "package_id": campaign.package_id,
@@ -121,14 +132,14 @@ def _stored(
         "budget_kind": campaign.budget_kind,
         "budget": budget_words(campaign),
         "cost_model_sha256": CostModel.from_json(model).sha256 if model else "",
-        "device_kind": device,
-        "dtype": dtype,
+        "device_kind": place.device,
+        "dtype": place.dtype,
     }
     if campaign.budget_kind == BudgetKind.TIME:
-        columns["band_id"], other_threads = _band(campaign, worker, columns, threads)
+        columns["band_id"], other_threads = _band(campaign, worker, columns, place.threads)
         if other_threads is not None:  # else the key is that of before there were such classes
             columns["threads"] = other_threads
-    columns["eval_is_subset"] = is_subset
+    columns["eval_is_subset"] = place.is_subset
     row, _ = ResultClass.objects.get_or_create(key=canonical_digest(columns), defaults=columns)
     return row.pk
 

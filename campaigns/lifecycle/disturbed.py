@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from django.core.cache import cache
+from django.core.cache import caches
 
 from campaigns.fleet.budgets import script_description
 from campaigns.fleet.speeds import worker_model
@@ -101,10 +101,10 @@ def _model(attempt: Attempt, metrics: Mapping[str, Any]) -> CostModel | None:
     threads = threads_of(metrics)
     text = f"{worker.pk}:{experiment}:{device}:{dtype}:{threads}"
     key = f"xeenet:speed:{hashlib.sha256(text.encode()).hexdigest()}"
-    kept: list[CostModel | None] | None = cache.get(key)
+    kept: list[CostModel | None] | None = caches["speeds"].get(key)
     if kept is None:
         kept = [worker_model(worker, experiment, device=device, dtype=dtype, threads=threads)]
-        cache.set(key, kept, _KEPT_SECONDS)
+        caches["speeds"].set(key, kept, _KEPT_SECONDS)
     return kept[0]
 
 
@@ -138,18 +138,18 @@ def note_speed(result: Result) -> None:
     if step is None or result.disturbed:
         return
     key = _earlier_key(attempt, result.device_used)
-    earlier: _Earlier | None = cache.get(key)
+    earlier: _Earlier | None = caches["speeds"].get(key)
     if earlier is None or earlier.until <= time.time():
         return  # the next result reads this one, too
     description = script_description(attempt.task.campaign.package_id)
     sizes = _sizes(attempt.task.params, description, threads_of(result.metrics or {}))
     runs = ((sizes, step), *earlier.runs)[:_ATTEMPTS_READ]
-    cache.set(key, earlier._replace(runs=runs), _KEPT_SECONDS)
+    caches["speeds"].set(key, earlier._replace(runs=runs), _KEPT_SECONDS)
 
 
 def _earlier(attempt: Attempt, device: str, description: Description | None) -> _Earlier:
     key = _earlier_key(attempt, device[:100])
-    kept: _Earlier | None = cache.get(key)
+    kept: _Earlier | None = caches["speeds"].get(key)
     if kept is not None and kept.until > time.time():
         return kept
     tried = attempt.worker.attempts.order_by("-started_at").values("pk")[:_ATTEMPTS_READ]
@@ -168,7 +168,7 @@ def _earlier(attempt: Attempt, device: str, description: Description | None) -> 
         if step
     )
     kept = _Earlier(time.time() + _KEPT_SECONDS, runs)
-    cache.set(key, kept, _KEPT_SECONDS)
+    caches["speeds"].set(key, kept, _KEPT_SECONDS)
     return kept
 
 

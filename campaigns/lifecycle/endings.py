@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
@@ -15,11 +16,14 @@ from campaigns.lifecycle.race_due import begin, due_race
 from campaigns.lifecycle.races import decide_races, give_up_kept_runs
 from campaigns.lifecycle.shares import enter
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import Campaign, CampaignState, Race, Task
+from campaigns.models import Campaign, CampaignState, Race, Result, Task
 from campaigns.notifications import events
 from campaigns.standings.arms import sentence
 
 logger = logging.getLogger(__name__)
+
+# By then the process that stored a result has noted it, or is gone.
+NOTED_WITHIN: Final = dt.timedelta(minutes=1)
 
 
 def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
@@ -28,10 +32,29 @@ def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
     Call it after the commit that ended a task, outside of that transaction: the campaign's row is
     then locked only briefly, and never while a task's row is locked.
     """
-    Campaign.objects.filter(pk=campaign_id).update(revision=F("revision") + 1)
+    _raise_revision(campaign_id, now)
     # First, because a look that is decided may need more runs.
     decide_races(campaign_id, now=now)
     finish_if_done(campaign_id, now=now)
+
+
+def note_missed_results(*, now: dt.datetime, limit: int = 500) -> int:
+    """Make charts stale that lack a result; return of how many campaigns, at most `limit`.
+
+    A sweep for results whose process died before it noted them.
+    """
+    since = OuterRef("ends_noted_at")
+    results = Result.objects.filter(campaign=OuterRef("pk"), created_at__lte=now - NOTED_WITHIN)
+    missed = Q(Exists(results.filter(created_at__gt=since)))
+    never = Q(Exists(results), ends_noted_at=None)
+    campaigns = list(Campaign.objects.filter(missed | never).values_list("pk", flat=True)[:limit])
+    for campaign_id in campaigns:
+        _raise_revision(campaign_id, now)
+    return len(campaigns)
+
+
+def _raise_revision(campaign_id: int, now: dt.datetime) -> None:
+    Campaign.objects.filter(pk=campaign_id).update(revision=F("revision") + 1, ends_noted_at=now)
 
 
 def finish_if_done(

@@ -17,8 +17,17 @@ def budgets_of_claim(tasks: list[Task], worker: Worker, now: dt.datetime) -> dic
     One query for the speed of the worker, and only where there is work to be guarded. The tasks
     must have their campaign loaded.
     """
-    experiments = {task.campaign.experiment for task in tasks if task.max_steps is not None}
-    models = guarding_models(worker, experiments, now) if experiments else {}
+    experiments = experiments_guarded(tasks)
+    return budgets_of(tasks, guarding_models(worker, experiments, now) if experiments else {})
+
+
+def experiments_guarded(tasks: list[Task]) -> set[str]:
+    """Return the experiments whose cost models the tasks need for their guards."""
+    return {task.campaign.experiment for task in tasks if task.max_steps is not None}
+
+
+def budgets_of(tasks: list[Task], models: dict[str, list[CostModel]]) -> dict[int, float]:
+    """Return `budgets_of_claim` with the `guarding_models` of the worker."""
     return {task.pk: _budget_of(task, models) for task in tasks}
 
 

@@ -61,7 +61,12 @@ class Change(NamedTuple):
 
 def record(actor: Actor, *changes: Change, now: dt.datetime, reason: str = "") -> None:
     """Write the changes in one statement. An attempt among them must have its task loaded."""
-    rows = [
+    StateChange.objects.bulk_create(rows(actor, *changes, now=now, reason=reason))
+
+
+def rows(actor: Actor, *changes: Change, now: dt.datetime, reason: str = "") -> list[StateChange]:
+    """Return the rows of the changes, not saved."""
+    return [
         StateChange(
             **_keys(change),
             actor_kind=actor.kind,
@@ -73,7 +78,6 @@ def record(actor: Actor, *changes: Change, now: dt.datetime, reason: str = "") -
         )
         for change in changes
     ]
-    StateChange.objects.bulk_create(rows)
 
 
 def _keys(change: Change) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The verbs of a lease that is held: renew, release, expire; and a person's: cancel, retry a task.
+"""The verbs of a lease that is held: renew, release; and a person's: cancel, retry a task.
+
+What takes back a lease that ran out is in `expiry`.
 
 Lock order everywhere: campaign, task, attempt.
 """
@@ -12,18 +14,17 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import Exists, F, Value
+from django.db import transaction
+from django.db.models import F, Value
 from django.db.models.functions import Greatest, Least
 
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.campaigns import cancel_open_tasks
 from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
-from campaigns.lifecycle.journal import LEASE_SWEEP, SERVER, Actor, Change
+from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.progress import store_progress
-from campaigns.lifecycle.transitions import NO_LEASE
+from campaigns.lifecycle.transitions import held_by, return_to_queue
 from campaigns.models import (
     Arm,
     Attempt,
@@ -31,13 +32,11 @@ from campaigns.models import (
     BudgetKind,
     Campaign,
     CampaignState,
-    FailureClass,
     Task,
     TaskState,
 )
-from campaigns.models.task import other_machines
+from campaigns.models.attempt import AttemptQuerySet
 from workers import lifecycle as worker_lifecycle
-from workers.fleet_token import of_same_owner
 from workers.models import Worker
 from workers.protocol import HeartbeatAnswer
 from workers.protocol import ProgressPoint as WireProgressPoint
@@ -76,7 +75,7 @@ def renew(
     attempt = attempts.filter(worker=worker, lease_id=lease_id).first()
     if attempt is None:
         return HeartbeatAnswer.LOST, str(LeaseUnknown())
-    lease = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+    lease = worker.pace.lease_time
     renewed = Task.objects.filter(
         pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now
     ).update(
@@ -103,16 +102,19 @@ def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: st
     attempt = find_attempt(worker, lease_id)
     # One transaction: task and attempt must agree.
     with transaction.atomic():
-        freed = Task.objects.filter(
-            pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id
-        ).update(state=TaskState.PENDING, available_at=now, **NO_LEASE)
-        if freed:
-            change = Change(attempt.task, TaskState.LEASED, TaskState.PENDING, attempt)
-            end_attempt(attempt, AttemptOutcome.RELEASED, change, now=now, message=reason)
+        held = Task.objects.filter(held_by(lease_id), pk=attempt.task_id)
+        if held.update(**return_to_queue(now)):
+            end_attempt(attempt, *released(attempt), now=now, message=reason)
             return
     attempt.refresh_from_db(fields=["outcome"])
     if attempt.outcome != AttemptOutcome.RELEASED:
         raise LeaseLost
+
+
+def released(attempt: Attempt) -> tuple[AttemptOutcome, Change]:
+    """Return the outcome of an attempt whose worker gives the task back, and its task's change."""
+    change = Change(attempt.task, TaskState.LEASED, TaskState.PENDING, attempt)
+    return AttemptOutcome.RELEASED, change
 
 
 def leave(worker: Worker, *, now: dt.datetime) -> int:
@@ -121,96 +123,29 @@ def leave(worker: Worker, *, now: dt.datetime) -> int:
     The tasks come first, each in a transaction of its own: a worker whose leaving breaks off can
     repeat it with its token. Raises WrongWorkerState.
     """
-    released = 0
+    count = 0
     held = worker.attempts.filter(outcome=AttemptOutcome.RUNNING)
     for lease_id in list(held.values_list("lease_id", flat=True)):
         with contextlib.suppress(LeaseLost, LeaseUnknown):  # it ended meanwhile
             release(worker, lease_id, now=now, reason="The worker left.")
-            released += 1
+            count += 1
     worker_lifecycle.leave(worker, now=now)
-    return released
+    return count
 
 
-def expire(*, now: dt.datetime, limit: int = 500) -> int:
-    """Take back overdue leases: leased → pending, or failed (class "lost") when losses are spent.
+def attempts_to_end(*more: str) -> AttemptQuerySet:
+    """Return the attempts with what the verbs of a lease need of them and of their tasks.
 
-    Returns how many leases this call took back, at most `limit`. Each task has a transaction of its
-    own, so that a task that cannot be written is logged and does not block the others.
+    `more` are further columns to read.
     """
-    overdue = Task.objects.overdue(now).order_by("lease_expires_at")
-    expired = 0
-    for task in overdue.only("pk", "lease_id", "campaign_id")[:limit]:
-        try:
-            expired += _expire_one(task, now)
-        except DatabaseError:
-            logger.exception("task %s: its expired lease could not be taken back", task.name)
-    return expired
-
-
-def _expire_one(task: Task, now: dt.datetime) -> int:
-    attempts = Attempt.objects.filter(task=task, outcome=AttemptOutcome.RUNNING)
-    attempt = attempts.select_related("worker").first()
-    if attempt is None:
-        return 0
-    attempt.task = task
-    counts = _loss_counts(attempt, now)
-    with transaction.atomic():
-        # Guarded by the lease id and the expiry: a renewal or a result that came first wins.
-        guarded = Task.objects.overdue(now).filter(pk=task.pk, lease_id=task.lease_id)
-        failed = counts and guarded.filter(lost_attempts__gte=F("max_lost_attempts") - 1).update(
-            state=TaskState.FAILED,
-            failure_class=FailureClass.LOST,
-            finished_at=now,
-            lost_attempts=F("lost_attempts") + 1,
-            **NO_LEASE,
-        )
-        moved = failed or guarded.update(
-            state=TaskState.PENDING,
-            available_at=now,
-            lost_attempts=F("lost_attempts") + int(counts),
-            # Other workers come first; this one may be dead.
-            last_failed_worker=F("worker"),
-            **NO_LEASE,
-        )
-        if moved:
-            to = TaskState.FAILED if failed else TaskState.PENDING
-            end_attempt(
-                attempt,
-                AttemptOutcome.LOST,
-                Change(task, TaskState.LEASED, to, attempt),
-                actor=LEASE_SWEEP,
-                now=now,
-                failure_class=FailureClass.LOST,
-                message="The worker was not heard of for the lease time.",
-            )
-    if moved:
-        # After the commit: nothing waits for a worker's row while a task's row is locked.
-        worker_lifecycle.pause_after_loss(attempt.worker, now=now)
-    if failed:
-        note_ended_task(task.campaign_id, now=now)
-    return moved
-
-
-def _loss_counts(attempt: Attempt, now: dt.datetime) -> bool:
-    """Return whether losing this attempt is charged to its task.
-
-    A task fails when several owners lost it, not when one loses it again and again. With no other
-    machine online an owner counts alone, otherwise its tasks would never end.
-    """
-    by_owner = of_same_owner("worker", attempt.worker)
-    earlier = Attempt.objects.filter(by_owner, task=attempt.task_id)
-    if not earlier.exclude(pk=attempt.pk).losses().exists():
-        return True
-    others = Exists(other_machines(attempt.worker, now))
-    return not Task.objects.filter(others, pk=attempt.task_id).exists()
+    related = Attempt.objects.order_by().select_related("task__campaign__dataset", "task__arm")
+    return related.only(*_READ, *more)
 
 
 def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
     """Return the attempt this worker made under this lease. Raises LeaseUnknown."""
-    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()
-    related = attempts.select_related("task__campaign__dataset", "task__arm")
     try:
-        attempt = related.only(*_READ).get()
+        attempt = attempts_to_end().get(worker=worker, lease_id=lease_id)
     except Attempt.DoesNotExist:
         raise LeaseUnknown from None
     attempt.worker = worker
@@ -229,15 +164,31 @@ def end_attempt(
 ) -> None:
     """Close an attempt and record it in the journal, together with the change of its task.
 
-    Without an `actor` the worker did it. An attempt that had ended before (it was lost, and its
-    worker came back late) keeps that end time.
+    Without an `actor` the worker did it.
     """
-    if attempt.ended_at is None:
-        fields["ended_at"] = now
-    Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, message=message[:1000], **fields)
+    columns = end_columns(attempt, outcome, now=now, message=message) | fields
+    Attempt.objects.filter(pk=attempt.pk).update(**columns)
+    by = actor or journal.agent(attempt.worker)
+    journal.record(by, *end_changes(attempt, outcome, task_change), now=now, reason=message)
+
+
+def end_columns(
+    attempt: Attempt, outcome: AttemptOutcome, *, now: dt.datetime, message: str
+) -> dict[str, Any]:
+    """Return what the end of an attempt sets of it.
+
+    An attempt that had ended before (it was lost, and its worker came back late) keeps that time.
+    """
+    columns = {"outcome": outcome, "message": message[:1000]}
+    return columns if attempt.ended_at is not None else columns | {"ended_at": now}
+
+
+def end_changes(
+    attempt: Attempt, outcome: AttemptOutcome, task_change: Change | None
+) -> list[Change]:
+    """Return what the end of an attempt adds to the journal, in the order of its rows."""
     changes = [task_change] if task_change else []
-    changes.append(Change(attempt, attempt.outcome, outcome))
-    journal.record(actor or journal.agent(attempt.worker), *changes, now=now, reason=message)
+    return [*changes, Change(attempt, attempt.outcome, outcome)]
 
 
 def cancel_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
 
 from campaigns.lifecycle import receipts
-from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
 from campaigns.lifecycle.classes import class_id
-from campaigns.lifecycle.disturbed import has_slow_setup, note_speed, speed_columns
+from campaigns.lifecycle.completions import (
+    Answer,
+    End,
+    accepted,
+    has_class,
+    new_result,
+    read_metrics,
+    submission_columns,
+    why_failed,
+)
+from campaigns.lifecycle.disturbed import note_speed
 from campaigns.lifecycle.endings import note_ended_task
 from campaigns.lifecycle.errors import ResultConflict
 from campaigns.lifecycle.journal import Change
@@ -30,50 +38,21 @@ from campaigns.lifecycle.retry import (
     RETRY_DELAY,
     Charge,
 )
-from campaigns.lifecycle.slowness import booked_class, note_too_slow, why_too_slow
-from campaigns.lifecycle.transitions import NO_LEASE
+from campaigns.lifecycle.slowness import booked_class, note_too_slow
+from campaigns.lifecycle.transitions import NO_LEASE, completion, held_by
 from campaigns.models import (
     Arm,
     Attempt,
     AttemptOutcome,
     FailureClass,
-    Result,
     Task,
-    TaskPurpose,
     TaskState,
 )
 from campaigns.notifications import events
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import Outcome, Submission, Verdict, canonical_digest
-from workers.result_line import metrics_problems, without_untrained_value
 from workers.scripts import is_refusal, note_refusal
-
-IMPLAUSIBLE: Final = (
-    "The result is stored. Its {metric} is better than models reach on this data set, so it does "
-    "not count until an operator admits it."
-)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer to the agent; stored, so that the same body again gets the same answer."""
-
-    verdict: Verdict
-    message: str
-    note: str = ""  # what the run counts for, for the worker's owner
-
-
-class _End(NamedTuple):
-    """How an attempt ends: what its row and the journal are told of it, and its agent."""
-
-    outcome: AttemptOutcome
-    answer: Answer
-    message: str
-    # Of the task, if the attempt moved it.
-    change: Change | None = None
-    # None leaves that of an attempt which had ended before.
-    failure_class: FailureClass | Literal[""] | None = None
 
 
 def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.datetime) -> Answer:
@@ -100,9 +79,7 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
             reported = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
             failure_class = booked_class(attempt, reported, body)
             end = _fail(attempt, failure_class, body.get("message", ""), body, now)
-        columns = _report(body) | {"submission_digest": digest, "answer": asdict(end.answer)}
-        if end.failure_class is not None:
-            columns["failure_class"] = end.failure_class
+        columns = submission_columns(end, body, digest)
         end_attempt(attempt, end.outcome, end.change, now=now, message=end.message, **columns)
     _follow_up(worker, attempt, body, end.answer, now)
     return end.answer
@@ -121,91 +98,34 @@ def _owned(attempt: Attempt) -> Q:
     Either the task still names the attempt's lease, or that lease ran out and no worker holds the
     task now.
     """
-    held = Q(state=TaskState.LEASED, lease_id=attempt.lease_id)
+    held = held_by(attempt.lease_id)
     if attempt.outcome == AttemptOutcome.LOST:
         return held | Q(state=TaskState.PENDING)
     return held
 
 
-def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> _End:
-    spec = attempt.task.campaign.metric_spec
-    metrics = without_untrained_value(body.get("metrics") or {}, spec)
-    message = body.get("message", "")  # what was unusual about the run: "did not exit"
-    problems = metrics_problems(metrics, spec) or contradictions(attempt, body, metrics, now=now)
-    if problems:
-        reason = "; ".join(problems)
-        failure = _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
+def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> End:
+    metrics = read_metrics(attempt, body)
+    if failed := why_failed(attempt, body, metrics, now=now):
+        failure_class, reason = failed
+        failure = _fail(attempt, failure_class, reason, body, now)
+        if failure_class != FailureClass.INVALID_RESULT:
+            return failure
         refused = f"The result was refused: {reason}."
-        refusal = Answer(Verdict.REFUSED, refused, receipts.REFUSED)
-        return failure._replace(answer=refusal)
+        return failure._replace(answer=Answer(Verdict.REFUSED, refused, receipts.REFUSED))
     task = attempt.task
-    if not body.get("simulated") and (reason := why_too_slow(task, metrics)):
-        return _fail(attempt, FailureClass.TOO_SLOW, reason, body, now)
-    completed = Task.objects.filter(_owned(attempt), pk=task.pk).update(
-        state=TaskState.COMPLETED, finished_at=now, failure_class="", **NO_LEASE
-    )
-    diverged = metrics.get("diverged") is True
-    if not completed:
+    if not Task.objects.filter(_owned(attempt), pk=task.pk).update(**completion(now)):
         kept = "Kept, but another attempt or a person decided the task."
-        answer = Answer(Verdict.LATE, kept, receipts.LATE)
-        return _End(AttemptOutcome.LATE, answer, message)
-    outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
-    result = _store_result(attempt, metrics, body, now=now)
-    change = Change(task, task.state, TaskState.COMPLETED, attempt)
-    message = "; ".join(filter(None, [message, _on_hindrance(result)]))
+        message = body.get("message", "")  # what was unusual about the run: "did not exit"
+        return End(AttemptOutcome.LATE, Answer(Verdict.LATE, kept, receipts.LATE), message)
+    result = new_result(attempt, metrics, body, now=now)
+    if has_class(result):
+        result.result_class_id = class_id(attempt, metrics, is_subset=result.eval_is_subset)
+    result.save(force_insert=True)
     if task.max_steps is not None and task.arm.infeasible:
         # A worker that still had it was fast enough after all.
         Arm.objects.filter(pk=task.arm_id).update(infeasible="")
-    stands_in = settle_replay(result)
-    stored = "The result is stored."
-    if result.implausible:
-        stored = IMPLAUSIBLE.format(metric=spec.name)
-    repeated = is_to_be_repeated(result)
-    note = receipts.of_result(result, is_repeated=repeated, stands_in=stands_in)
-    answer = Answer(Verdict.ACCEPTED, stored, note)
-    return _End(outcome, answer, message, change, failure_class="")
-
-
-def _store_result(
-    attempt: Attempt, metrics: dict[str, Any], body: Submission, *, now: dt.datetime
-) -> Result:
-    task, simulated = attempt.task, body.get("simulated", False)
-    believed = result_columns(task.campaign, metrics, simulated=simulated)
-    # What has no value, or an invented one, stands in no order.
-    is_measured = believed["is_ranked"] or believed["implausible"]
-    is_subset = believed["eval_is_subset"]
-    return Result.objects.create(
-        task=task,
-        attempt=attempt,
-        campaign=task.campaign,
-        arm_id=task.arm_id,
-        result_class_id=class_id(attempt, metrics, is_subset=is_subset) if is_measured else None,
-        is_screening=task.purpose == TaskPurpose.SCREEN,
-        eval_bytes=metrics["eval_bytes"],
-        eval_tokens=metrics["eval_tokens"],
-        steps_completed=metrics["steps_completed"],
-        tokens_trained=metrics["tokens_trained"],
-        model_params=metrics["model_params"],
-        wall_time_seconds=metrics["wall_time_seconds"],
-        foreign_load=body.get("foreign_load"),
-        device_used=metrics["device_used"][:100],
-        stop_reason=metrics["stop_reason"][:50],
-        metrics=metrics,
-        created_at=now,
-        slow_setup=has_slow_setup(attempt, metrics, simulated=simulated),
-        **speed_columns(attempt, metrics, simulated=simulated),
-        **believed,
-    )
-
-
-def _on_hindrance(result: Result) -> str:
-    """Return what the journal says of a run that something hindered; "" of any other."""
-    again = ""
-    if is_to_be_repeated(result):
-        again = "it runs once more"
-        if not result.disturbed:
-            again += ", if another machine is online"
-    return "; ".join(filter(None, [result.disturbance, result.setup_trouble, again]))
+    return accepted(result, body, stands_in=settle_replay(result))
 
 
 def _fail(
@@ -214,7 +134,7 @@ def _fail(
     message: str,
     body: Submission,
     now: dt.datetime,
-) -> _End:
+) -> End:
     """Charge the failure to its counter; leased → pending, or failed when the tries are spent.
 
     A final failure is charged like any other and spends the tries that are left.
@@ -228,7 +148,7 @@ def _fail(
         Charge.SLOW: (None, None),
     }[CHARGES[failure_class]]
     # Only a failure of the current lease moves the task; one of an ended lease is just stored.
-    held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED, lease_id=attempt.lease_id)
+    held = Task.objects.filter(held_by(attempt.lease_id), pk=task.pk)
     is_final = _is_final(failure_class, body)
     charge: dict[str, Any] = {counter: F(counter) + 1} if counter else {}
     failed = 0
@@ -251,7 +171,7 @@ def _fail(
     if not failed and not retried:
         moved = "The failure is stored; the lease had ended, so it moves nothing."
         answer = Answer(Verdict.LATE, moved, receipts.MOVES_NOTHING)
-        return _End(AttemptOutcome.LATE, answer, message, failure_class=failure_class)
+        return End(AttemptOutcome.LATE, answer, message, failure_class=failure_class)
     to = TaskState.FAILED if failed else TaskState.PENDING
     change = Change(task, TaskState.LEASED, to, attempt)
     note = receipts.of_failure(task, failure_class, tries_left=not failed)
@@ -259,7 +179,7 @@ def _fail(
     if failed:
         reason = "it is final" if is_final else "the task has no tries left"
         answer = Answer(Verdict.FAILED, f"The failure is stored; {reason}.", note)
-    return _End(AttemptOutcome.FAILED, answer, message, change, failure_class)
+    return End(AttemptOutcome.FAILED, answer, message, change, failure_class)
 
 
 def _is_final(failure_class: FailureClass, body: Submission) -> bool:
@@ -269,18 +189,6 @@ def _is_final(failure_class: FailureClass, body: Submission) -> bool:
     """
     refused = body.get("exit_code") == EXIT_CONFIG_ERROR and body.get("final") is True
     return refused and failure_class == FailureClass.SCRIPT_ERROR
-
-
-def _report(body: Submission) -> dict[str, Any]:
-    """Return the agent's report of the run as columns of the attempt."""
-    # `stderr_tail` has a column of its own.
-    submission = {key: value for key, value in body.items() if key != "stderr_tail"}
-    return {
-        "submission": submission,
-        "exit_code": body.get("exit_code"),
-        "stderr_tail": body.get("stderr_tail", ""),
-        "wall_time_seconds": body.get("wall_time_seconds"),
-    }
 
 
 def _follow_up(

@@ -6,8 +6,12 @@ UPDATE, because it also guards the lease; a test compares every pair of state an
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final
+
+from django.db.models import Q
+from django.db.models.expressions import Combinable
 
 from campaigns.models import CampaignState, TaskState
 
@@ -63,3 +67,23 @@ NO_LEASE: Final[dict[str, Any]] = {
     "lease_expires_at": None,
     "deadline_at": None,
 }
+
+
+def held_by(lease_id: Any) -> Q:
+    """Return the condition under which a lease holds its task; the lease may be an expression."""
+    return Q(state=TaskState.LEASED, lease_id=lease_id)
+
+
+def completion(now: dt.datetime | Combinable) -> dict[str, Any]:
+    """Return what a result sets of its task."""
+    return {
+        "state": TaskState.COMPLETED,
+        "finished_at": now,
+        "failure_class": "",
+        **NO_LEASE,
+    }
+
+
+def return_to_queue(now: dt.datetime | Combinable) -> dict[str, Any]:
+    """Return what a release sets of its task."""
+    return {"state": TaskState.PENDING, "available_at": now, **NO_LEASE}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -38,6 +38,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             | Q(outcome=AttemptOutcome.FAILED, failure_class=FailureClass.LOST)
         )
 
+    def of_claim(self, worker: Any, claim_id: Any) -> AttemptQuerySet:
+        """Return the attempts that this claim of the worker, given by its id, got."""
+        # Not null: for the index, which leaves out the attempts from before it.
+        return self.filter(worker=worker, claim_id=claim_id, ordinal__isnull=False)
+
     def brief(self) -> AttemptQuerySet:
         """Leave out the script's stderr and the agent's submission: large, and shown by no list."""
         return self.defer("stderr_tail", "submission", "answer")
@@ -51,6 +56,9 @@ class Attempt(models.Model):
     number = models.PositiveIntegerField(help_text="From 1.")
     lease_id = models.UUIDField(unique=True)
     claim_id = models.UUIDField(help_text="The agent's id of the claim; a repeat finds it.")
+    # Its place among the attempts that the claim got, from 0; null in attempts that had ended when
+    # this was added.
+    ordinal = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="attempts")
     started_at = models.DateTimeField()
     # What the run may take: the campaign's budget, or the guard of its work on this worker.
@@ -74,7 +82,6 @@ class Attempt(models.Model):
     class Meta:
         ordering: ClassVar = ["task_id", "number"]
         indexes: ClassVar = [
-            models.Index(fields=["worker", "claim_id"], name="attempt_by_claim"),
             models.Index(fields=["worker", "-started_at"], name="attempt_by_worker"),
             # Finds the newest failures for a log without reading the attempts that went well.
             models.Index(
@@ -102,6 +109,12 @@ class Attempt(models.Model):
                 fields=["task"], condition=Q(outcome="running"), name="attempt_one_live_per_task"
             ),
             models.UniqueConstraint(fields=["task", "number"], name="attempt_number_once"),
+            # Two repetitions of one claim at once cannot both get tasks. Finds a claim's attempts.
+            models.UniqueConstraint(
+                fields=["worker", "claim_id", "ordinal"],
+                name="attempt_of_claim_once",
+                condition=Q(ordinal__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -176,6 +176,8 @@ class Campaign(models.Model):
     launched_at = models.DateTimeField(null=True, blank=True)
     # Grows with every change that pages draw (ended tasks, results, added tasks): a cache key.
     revision = models.PositiveBigIntegerField(default=0)
+    # When it last grew because tasks ended; results that came later are not in it yet.
+    ends_noted_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_at = models.DateTimeField(null=True, blank=True)
     # The failure breaker ignores attempts that began earlier, so that a resumed campaign is not
     # paused again because of its old failures.

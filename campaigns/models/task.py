@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
@@ -49,7 +50,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             of_same_owner("last_failed_worker", worker), available_at__gt=now - head_start
         )
         tasks = tasks.exclude(not_on=worker.machine)
-        too_slow = Exists(_too_slow(worker, OuterRef("campaign"), OuterRef("work_seconds")))
+        too_slow = Exists(_too_slow(worker.pk, OuterRef("campaign"), OuterRef("work_seconds")))
         fast_enough = tasks.exclude(Q(max_steps__isnull=False) & Q(too_slow))
         return fast_enough.order_by("queue_rank", "available_at", "id")
 
@@ -60,6 +61,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def to_be_had_again(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
         """Leave out the tasks that go to other workers: this one failed or had them too often."""
         return self.exclude(_not_here_again(worker, now))
+
+    def held_by(self, worker: Any) -> TaskQuerySet:
+        """Return the tasks that the worker holds leases of, overdue ones included."""
+        return self.filter(state=TaskState.LEASED, worker=worker)
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Return the leased tasks whose lease has run out; no renewal goes past the deadline."""
@@ -119,7 +124,7 @@ def slow_for_none(campaigns: CampaignQuerySet, worker: Worker) -> CampaignQueryS
 
     Claims then need not look at their tasks one by one.
     """
-    tries = _too_slow(worker, OuterRef("pk"), OuterRef("work_amount"))
+    tries = _too_slow(worker.pk, OuterRef("pk"), OuterRef("work_amount"))
     of_all = Q(task__work_seconds=None) | Q(task__campaign__work_unit=WorkUnit.SECONDS)
     return campaigns.exclude(Exists(tries.filter(of_all)))
 
@@ -147,6 +152,18 @@ def other_machines(worker: Worker, now: dt.datetime) -> WorkerQuerySet:
 
     For a subquery of a query on tasks.
     """
+    return _machines_online(now).exclude(of_same_owner("", worker))
+
+
+def machines_of_others(now: dt.datetime) -> WorkerQuerySet:
+    """Return `other_machines` of the worker that holds the task of the outer query."""
+    # Nobody's fleet, where the holder is of none: nothing can be compared with null.
+    fleet = Coalesce(OuterRef("worker__fleet_token"), 0)
+    return _machines_online(now).exclude(pk=OuterRef("worker")).exclude(fleet_token=fleet)
+
+
+def _machines_online(now: dt.datetime) -> WorkerQuerySet:
+    """Return the machines online that could run the task of an outer query."""
     slow = _too_slow(
         OuterRef("pk"), OuterRef(OuterRef("campaign")), OuterRef(OuterRef("work_seconds"))
     )
@@ -159,7 +176,7 @@ def other_machines(worker: Worker, now: dt.datetime) -> WorkerQuerySet:
         budget_kind=OuterRef("campaign__budget_kind"),
         experiment=OuterRef("campaign__experiment"),
     )
-    return machines.exclude(of_same_owner("", worker)).exclude(Exists(slow))
+    return machines.exclude(Exists(slow))
 
 
 class Task(models.Model):

@@ -32,6 +32,7 @@ from workers.protocol import (
     MAX_METRICS_BYTES,
     MAX_OWNER_PAUSE_SECONDS,
     MAX_PROGRESS_POINTS_PER_HEARTBEAT,
+    MAX_RESULTS_PER_REQUEST,
     MAX_SCRIPTS_PER_CLAIM,
     MAX_STDERR_TAIL_BYTES,
     HeartbeatAnswer,
@@ -301,6 +302,55 @@ class SubmissionReplySerializer(serializers.Serializer[dict[str, Any]]):
         required=False,
         help_text="What the run counts for, in a sentence for the worker's owner.",
     )
+
+
+class ResultOfLeaseSerializer(SubmissionSerializer):
+    """`protocol.ResultOfLease`."""
+
+    lease_id = StrictUUIDField()
+
+
+class ResultsRequestSerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.ResultsRequest`, as it is documented; each result is checked by itself."""
+
+    results = BoundedListField(
+        child=ResultOfLeaseSerializer(),
+        max_length=MAX_RESULTS_PER_REQUEST,
+        help_text=f"At most {MAX_RESULTS_PER_REQUEST}, each lease once.",
+    )
+
+
+class ResultAnswerSerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.ResultAnswer`."""
+
+    lease_id = serializers.CharField(help_text="As it was sent; empty when none was.")
+    status = serializers.IntegerField(
+        help_text="The HTTP status that this result would have got alone."
+    )
+    message = serializers.CharField(allow_blank=True)
+    verdict = serializers.ChoiceField(
+        required=False,
+        choices=[(verdict.value, verdict.value) for verdict in Verdict],
+        help_text="Present with status 200 and 422.",
+    )
+    note = serializers.CharField(
+        required=False,
+        help_text="What the run counts for, in a sentence for the worker's owner.",
+    )
+    code = serializers.CharField(
+        required=False, help_text="Of an error, as in the answer to a single result."
+    )
+    fields = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="Only with status 400: sentences about the error, by the path of the field.",
+    )
+
+
+class ResultsReplySerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.ResultsReply`."""
+
+    results = ResultAnswerSerializer(many=True, help_text="In the order of the request.")
 
 
 class ReleaseRequestSerializer(serializers.Serializer[dict[str, Any]]):

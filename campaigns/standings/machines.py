@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from django.conf import settings
 from django.db.models import Count, DateTimeField, Exists, F, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
@@ -20,6 +19,7 @@ from campaigns.models import BudgetKind, Campaign, Task, TaskState
 from campaigns.models.campaign import is_held_back
 from experiments import catalog
 from workers.models import Calibration, Worker, WorkerState
+from workers.pace import pace_of
 from workers.protocol import IsolationTier
 from xeenet_site.web.prepared import Prepared, Slot
 
@@ -28,7 +28,7 @@ MOST_MACHINES: Final = 2_000
 # Machines that were silent for longer are forgotten: nobody waits for them.
 REMEMBERED: Final = dt.timedelta(days=7)
 _COLUMNS: Final = (
-    *("pk", "slots", "last_seen_at", "paused_until", "pause_reason"),
+    *("pk", "slots", "last_seen_at", "lease_time", "paused_until", "pause_reason"),
     *("owner_pauses", "owner_pauses_until", "simulates", "isolation", "accepts_uploaded_scripts"),
     *("runs_any_script", "scripts", "refused_scripts", "held"),
 )
@@ -124,14 +124,13 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
     """
     scripts = tuple((name, _measured_script(name)) for name in sorted(set(work_of)))
     columns = {_held_back(place): name for place, (name, _) in enumerate(scripts)}
-    since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
     return [
         Machine(
             pk=row["pk"],
             slots=row["slots"] or 1,
             has_told_slots=row["slots"] is not None,
             last_seen_at=row["last_seen_at"],
-            is_online=row["last_seen_at"] >= since,
+            is_online=now - row["last_seen_at"] <= pace_of(row["lease_time"]).lease_time,
             paused_until=row["paused_until"],
             pause_reason=row["pause_reason"],
             owner_pauses=row["owner_pauses"],

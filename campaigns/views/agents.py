@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from campaigns.models import Campaign, CampaignState
+from workers.pace import usual
 from xeenet_site.web import commands
 from xeenet_site.web.pages import reading_page, server_url
 
@@ -28,7 +29,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         # From the Host header, which Django has checked against ALLOWED_HOSTS.
         "server_url": server_url(request),
         "campaign": campaign.pk if campaign else NO_CAMPAIGN,
-        "heartbeat_seconds": f"{times['HEARTBEAT_SECONDS']:g}",
+        "heartbeat_seconds": f"{usual().heartbeat_seconds:g}",
     }
     user_name = request.user.get_username() or "USERNAME"
     context = {
@@ -40,6 +41,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         "about_campaign": f"It works on campaign {campaign.pk}, “{campaign.name}”."
         if campaign
         else "There is no campaign yet. Make one, and put its number in the program.",
+        "pace": usual(),
         "times": times,
         "grace_seconds": sum(
             times[f"{name}_GRACE_SECONDS"] for name in ("SETUP", "KILL", "SUBMIT")

@@ -51,6 +51,7 @@ OPEN_TO_WORKERS: Final = {
     f"POST {API}/heartbeat",
     f"PUT {API}/leases/<uuid:lease_id>/result",
     f"POST {API}/leases/<uuid:lease_id>/release",
+    f"POST {API}/leases/results",
     f"GET {API}/packages/<sha256:sha256>",
     f"GET {API}/datasets/<sha256:sha256>",
 }

@@ -27,6 +27,7 @@ from workers.protocol import (
     HEARTBEAT_PATH,
     LEAVE_PATH,
     ME_PATH,
+    RESULTS_PATH,
     ErrorCode,
     HeartbeatAnswer,
     Lease,
@@ -75,6 +76,8 @@ class AgentServer:
         self.calibrations: list[Any] = []
         # The next requests whose path contains the key get these answers instead of normal ones.
         self.scripted: dict[str, list[Reply]] = defaultdict(list)
+        # The next answers to the result of a lease, alone or in a list, instead of normal ones.
+        self.of_lease: dict[str, list[Reply]] = defaultdict(list)
         self.files: dict[str, bytes] = {hashlib.sha256(TEXT).hexdigest(): TEXT}
         self.requests: list[tuple[str, str, Any]] = []
         self.arrivals: list[tuple[str, float]] = []  # path and monotonic time of each request
@@ -123,15 +126,27 @@ class AgentServer:
             self.calibrations.append(body)
             self.order = None
             return Reply(200, {"message": "Stored."})
+        if path == RESULTS_PATH:
+            return Reply(200, {"results": [self._result_of_list(each) for each in body["results"]]})
         if last == "result":
-            self.results[head.rpartition("/")[2]] = body
-            return Reply(200, {"verdict": Verdict.ACCEPTED, "message": "thanks"})
+            return self._result(head.rpartition("/")[2], body)
         if last == "release":
             self.released.append(head.rpartition("/")[2])
             return Reply(200, {"verdict": Verdict.RELEASED, "message": ""})
         if last in self.files:
             return Reply(200, self.files[last])
         return error(404, ErrorCode.NOT_FOUND, "There is nothing here.")
+
+    def _result_of_list(self, result: Any) -> dict[str, Any]:
+        submission = {key: value for key, value in result.items() if key != "lease_id"}
+        reply = self._result(result["lease_id"], submission)
+        return {"lease_id": result["lease_id"], "status": reply.status, **reply.body}
+
+    def _result(self, lease_id: str, submission: Any) -> Reply:
+        if replies := self.of_lease[lease_id]:
+            return replies.pop(0)
+        self.results[lease_id] = submission
+        return Reply(200, {"verdict": Verdict.ACCEPTED, "message": "thanks"})
 
     def _claim(self, body: Any) -> Reply:
         if body["claim_id"] not in self._granted:

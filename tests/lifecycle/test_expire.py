@@ -109,7 +109,7 @@ def test_a_task_that_cannot_be_written_holds_up_no_other(
             f"UPDATE {table} SET lost_attempts = max_lost_attempts WHERE id = %s",
             [poison.task_id],
         )
-    with caplog.at_level(logging.ERROR, logger="campaigns.lifecycle.leases"):
+    with caplog.at_level(logging.ERROR, logger="campaigns.lifecycle.expiry"):
         assert lifecycle.expire(now=at(46)) == 1
     assert Task.objects.get(pk=sound.task_id).state == TaskState.PENDING
     assert Task.objects.get(pk=poison.task_id).state == TaskState.LEASED

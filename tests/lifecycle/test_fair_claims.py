@@ -290,15 +290,15 @@ def test_a_claim_goes_on_when_one_of_its_tasks_breaks_a_constraint(
 ) -> None:
     active_campaign(4)
     poison = Task.objects.order_by("number")[1]
-    real = claims._new_attempt
+    real = claims.lease_to
 
-    def without_claim(task: Task, *others: Any) -> Attempt:
-        attempt = real(task, *others)
+    def without_start(by: Worker, task: Task, *others: Any, **more: Any) -> Attempt:
+        attempt = real(by, task, *others, **more)
         if task.pk == poison.pk:
-            attempt.claim_id = None
+            attempt.started_at = None
         return attempt
 
-    monkeypatch.setattr(claims, "_new_attempt", without_claim)
+    monkeypatch.setattr(claims, "lease_to", without_start)
     attempts = claim(worker(), 3, now=at(1)).attempts
     assert [attempt.task.number for attempt in attempts] == [0, 2, 3]
     assert claim(worker(), 3, now=at(2)).attempts == []

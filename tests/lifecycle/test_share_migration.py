@@ -13,7 +13,7 @@ from campaigns import lifecycle
 from campaigns.models import Campaign, QueueRank, Share, Task
 from tests.factories import active_campaign, at, campaign, claim_one, finish, worker
 
-BEFORE = [("campaigns", "0028_warm_checked_scripts")]
+BEFORE = [("campaigns", "0030_noted_ends_of_a_campaign")]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

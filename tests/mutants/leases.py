@@ -36,7 +36,7 @@ CLAIMS: Final = (
     Mutant(
         "claim: a repetition gets other leases",
         CLAIMING,
-        "        if Attempt.objects.filter(worker=worker, claim_id=claim_id).exists():",
+        "        if Attempt.objects.of_claim(worker.pk, claim_id).exists():",
         "        if False:",
         HISTORIES,
     ),
@@ -115,15 +115,15 @@ CLAIMS: Final = (
     Mutant(
         "claim: a worker holds as many leases as it likes",
         CLAIMING,
-        "        count = min(choice.count, choice.most_held - held)\n",
+        "        count = min(choice.count, bound - held)\n",
         "        count = choice.count\n",
         HISTORIES,
     ),
     Mutant(
         "claim: a worker tells more slots than one may have",
         CLAIMING,
-        "min(self.slots, MAX_SLOTS)",
-        "self.slots",
+        "min(slots, MAX_SLOTS)",
+        "slots",
         (f"{FAIR}::test_a_worker_holds_at_most_the_slots_that_it_told_and_never_more_than_64",),
     ),
     Mutant(

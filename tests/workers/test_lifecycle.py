@@ -121,6 +121,34 @@ def test_each_start_of_an_agent_is_one_session() -> None:
     ]
 
 
+def test_presence_is_written_when_it_is_older_than_half_a_heartbeat_interval() -> None:
+    machine, boot_id = worker(), uuid.uuid4()
+    seen = []
+    # The last calls are those after the database's clock was set back by a minute.
+    for seconds in (0, 5, 5.1, 10, 10.2, -49, -49):
+        lifecycle.see(machine, now=at(seconds), boot_id=boot_id)
+        machine.refresh_from_db()
+        session = machine.sessions.get()
+        assert session.last_seen_at == machine.last_seen_at
+        seen.append(machine.last_seen_at)
+    assert seen == [at(0), at(0), at(5.1), at(5.1), at(10.2), at(-49), at(-49)]
+
+
+def test_a_session_is_written_although_its_worker_was_seen_lately() -> None:
+    machine, first, second = worker(), uuid.uuid4(), uuid.uuid4()
+    lifecycle.see(machine, now=NOW, boot_id=first)
+    lifecycle.close_silent_sessions(now=at(100))
+    Worker.objects.update(last_seen_at=at(100), refused_scripts="a" * 64)
+    lifecycle.see(machine, now=at(101), boot_id=first)
+    assert machine.sessions.get().ended_at is None
+    machine.refresh_from_db()
+    assert (machine.last_seen_at, machine.refused_scripts) == (at(100), "a" * 64)
+    lifecycle.see(machine, now=at(101), boot_id=second)
+    machine.refresh_from_db()
+    assert (machine.last_seen_at, machine.refused_scripts) == (at(100), "")
+    assert machine.sessions.get(boot_id=second).started_at == at(101)
+
+
 def test_a_silent_session_ends_at_its_last_word_and_goes_on_when_the_worker_returns() -> None:
     machine, boot_id = worker(), uuid.uuid4()
     lifecycle.see(machine, now=NOW, boot_id=boot_id)

@@ -15,7 +15,7 @@ from rest_framework import serializers
 
 # The largest whole number that the database's columns hold.
 MAX_BIGINT: Final = BigIntegerField.MAX_BIGINT
-_SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
+SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class StrictIntegerField(serializers.IntegerField):
@@ -64,7 +64,7 @@ class Sha256Field(StrictCharField):
 
     def to_internal_value(self, data: Any) -> str:
         text: str = super().to_internal_value(data)
-        if not _SHA256_HEX.fullmatch(text):
+        if not SHA256_HEX.fullmatch(text):
             self.fail("not_hex")
         return text
 

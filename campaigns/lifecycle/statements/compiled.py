@@ -6,10 +6,12 @@ it become literals, so that PostgreSQL can use the partial indexes in a prepared
 
 from __future__ import annotations
 
+import datetime as dt
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from functools import cached_property
+from typing import Any, Final, Generic, TypeVar
 
 from django.db import connection, models
 from django.db.models.expressions import Expression
@@ -20,6 +22,8 @@ from campaigns.lifecycle.statements import prepared
 
 M = TypeVar("M", bound=models.Model)
 _FORMATTER: Final = string.Formatter()
+# Stands for a limit until its slot does.
+_A_LIMIT: Final = 1_000_003
 
 
 class Slot(Expression):
@@ -35,12 +39,90 @@ class Slot(Expression):
     def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
         return "%s", (self,)
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What slots with one value have in common."""
+        return self.name, type(self.output_field)
 
-class Sql(NamedTuple):
+    def value_in(self, values: Mapping[str, Any]) -> Any:
+        """Return its value among those of a run."""
+        return values[self.name]
+
+
+class Instant(Slot):
+    """The instant in the slot of this name, or so long before it. Subtract a time, as from one."""
+
+    def __init__(self, name: str, before: dt.timedelta = dt.timedelta()) -> None:
+        super().__init__(name, models.DateTimeField())
+        self.before = before
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return *super().key, self.before
+
+    def __sub__(self, other: Any) -> Any:
+        if isinstance(other, dt.timedelta):
+            return Instant(self.name, self.before + other)
+        return super().__sub__(other)
+
+    def value_in(self, values: Mapping[str, Any]) -> Any:
+        return values[self.name] - self.before
+
+
+class AnyOf(Expression):
+    """The condition that a field has one of the values in a slot, which is a list. PostgreSQL's."""
+
+    conditional = True
+
+    def __init__(self, name: str, slot: Slot) -> None:
+        super().__init__(output_field=models.BooleanField())
+        self.column: Any = models.F(name)
+        self.slot = slot
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.column]
+
+    def set_source_expressions(self, exprs: Sequence[Any]) -> None:
+        (self.column,) = exprs
+
+    def as_sql(self, compiler: Any, *_: Any) -> tuple[str, tuple[Any, ...]]:
+        column, parameters = compiler.compile(self.column)
+        return f"{column} = ANY(%s)", (*parameters, self.slot)
+
+
+class Column(Expression):
+    """A column of another part of the statement, "part.name", where a queryset needs a value."""
+
+    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
+        super().__init__(output_field=field)
+        part, _, column = name.partition(".")
+        self.text = f"{part}.{connection.ops.quote_name(column)}"
+
+    def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
+        return self.text, ()
+
+
+@dataclass(frozen=True)
+class Sql:
     """Text with a %s for each parameter: a `Slot`, or a value that is the same in each run."""
 
     text: str
     parameters: tuple[Any, ...] = ()
+
+    @cached_property
+    def numbered(self) -> tuple[str, tuple[Any, ...]]:
+        """The text with $1, $2, …, and what each stands for: a slot has one number everywhere."""
+        numbers: dict[Any, int] = {}
+        distinct: list[Any] = []
+        first, *rest = self.text.split("%s")
+        written = [first]
+        for parameter, piece in zip(self.parameters, rest, strict=True):
+            key = parameter.key if isinstance(parameter, Slot) else len(distinct)
+            if key not in numbers:
+                distinct.append(parameter)
+                numbers[key] = len(distinct)
+            written += [f"${numbers[key]}", piece]
+        return "".join(written).replace("%%", "%"), tuple(distinct)
 
 
 @dataclass(frozen=True)
@@ -50,44 +132,88 @@ class Select(Generic[M]):
     sql: Sql
     _compiler: Any
 
+    @property
+    def width(self) -> int:
+        """How many columns its rows have."""
+        return len(self._compiler.select)
+
     def instances(self, rows: Iterable[Sequence[Any]]) -> Iterator[M]:
         """Return the rows as instances, with what the queryset loads of related ones."""
-        compiler, using = self._compiler, connection.alias
-        info, select = compiler.klass_info, compiler.select
-        first, last = info["select_fields"][0], info["select_fields"][-1] + 1
-        names = [column[0].target.attname for column in select[first:last]]
-        # The stubs are those of a later Django.
-        populators = get_related_populators(info, select, using)  # type: ignore[call-arg]
+        using, model, names, populators = connection.alias, *self._loading
+        first, last = self._own_columns
+        annotations = self._compiler.annotation_col_map.items()
         for row in self.converted(rows):
-            instance = info["model"].from_db(using, names, row[first:last])
+            instance = model.from_db(using, names, row[first:last])
             for populator in populators:
                 populator.populate(row, instance)
-            for name, position in compiler.annotation_col_map.items():
+            for name, position in annotations:
                 setattr(instance, name, row[position])
             yield instance
 
     def converted(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
         """Return the rows with Python's values, such as instants, in place of the database's."""
-        compiler = self._compiler
-        columns = [column[0] for column in compiler.select]
-        converters = compiler.get_converters(columns)
-        return compiler.apply_converters(map(list, rows), converters) if converters else iter(rows)
+        converters = self._converters
+        return (
+            self._compiler.apply_converters(map(list, rows), converters)
+            if converters
+            else iter(rows)
+        )
+
+    @cached_property
+    def _own_columns(self) -> tuple[int, int]:
+        fields = self._compiler.klass_info["select_fields"]
+        return fields[0], fields[-1] + 1
+
+    @cached_property
+    def _loading(self) -> tuple[type[M], list[str], list[Any]]:
+        """The model, the names of its columns, and what reads related instances from a row."""
+        info, select = self._compiler.klass_info, self._compiler.select
+        first, last = self._own_columns
+        names = [column[0].target.attname for column in select[first:last]]
+        # The stubs are those of a later Django.
+        populators = get_related_populators(info, select, connection.alias)  # type: ignore[call-arg]
+        return info["model"], names, populators
+
+    @cached_property
+    def _converters(self) -> Any:
+        return self._compiler.get_converters([column[0] for column in self._compiler.select])
 
 
-def select(rows: models.QuerySet[M, Any]) -> Select[M]:
-    """Compile a query."""
+def select(rows: models.QuerySet[M, Any], limit: Slot | Column | None = None) -> Select[M]:
+    """Compile a query; `limit` says how many rows it has at most.
+
+    A column of another part of the statement may be the limit where the query is LATERAL.
+    """
+    if limit is not None:
+        rows = rows[:_A_LIMIT]
     compiler = rows.query.get_compiler(using=connection.alias)
-    return Select(_sql(*compiler.as_sql()), compiler)
+    sql = _sql(*compiler.as_sql())
+    if limit is not None:
+        # Behind it are only the locks, which have no parameters.
+        head, tail = sql.text.rsplit(f" LIMIT {_A_LIMIT}", 1)
+        text, parameters = limit.as_sql()
+        sql = Sql(f"{head} LIMIT {text}{tail}", (*sql.parameters, *parameters))
+    return Select(sql, compiler)
 
 
-def update(rows: models.QuerySet[Any, Any], **assignments: Any) -> Sql:
-    """Compile an UPDATE of all these rows. Without its RETURNING, which the caller may append."""
+def update(rows: models.QuerySet[Any, Any], source: Sql | None = None, **assignments: Any) -> Sql:
+    """Compile an UPDATE of all these rows. Without its RETURNING, which the caller may append.
+
+    With `source` (what follows FROM) `Column`s of it may be conditions and values.
+    """
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(assignments)
     # As QuerySet.update does: an order would be a subquery.
     query.clear_ordering(force=True)
     query.annotations = {}
-    return _sql(*query.get_compiler(using=connection.alias).as_sql())
+    compiler = query.get_compiler(using=connection.alias)
+    whole = _sql(*compiler.as_sql())
+    if source is None:
+        return whole
+    where = _sql(*compiler.compile(query.where))
+    assigned = len(whole.parameters) - len(where.parameters)
+    head = Sql(whole.text.removesuffix(f"WHERE {where.text}"), whole.parameters[:assigned])
+    return join("{head}FROM {source} WHERE {where}", head=head, source=source, where=where)
 
 
 def insert(model: type[models.Model], source: Sql | None = None, **columns: Any) -> Sql:
@@ -146,17 +272,27 @@ def run(sql: Sql, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
     PostgreSQL parses and plans it once per connection. Raises django.db.DatabaseError.
     """
-    parameters = [
-        parameter.field.get_db_prep_value(values[parameter.name], connection)
+    if connection.vendor == "postgresql":
+        text, parameters = sql.numbered
+        return prepared.run(text, _values(parameters, values))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.text, _values(sql.parameters, values))
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def _values(parameters: Iterable[Any], values: Mapping[str, Any]) -> list[Any]:
+    return [
+        _stored(parameter.output_field, parameter.value_in(values))
         if isinstance(parameter, Slot)
         else parameter
-        for parameter in sql.parameters
+        for parameter in parameters
     ]
-    if connection.vendor != "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(sql.text, parameters)
-            return list(cursor.fetchall()) if cursor.description else []
-    return prepared.run(sql.text, parameters)
+
+
+def _stored(field: models.Field[Any, Any], value: Any) -> Any:
+    if isinstance(value, list):
+        return [_stored(field, item) for item in value]
+    return field.get_db_prep_value(value, connection)
 
 
 def _sql(text: str, parameters: Iterable[Any]) -> Sql:

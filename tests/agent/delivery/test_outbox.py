@@ -30,9 +30,9 @@ def server() -> Iterator[AgentServer]:
 
 
 @contextmanager
-def delivering(outbox: Outbox, url: str) -> Iterator[None]:
-    """Run the delivery thread inside the block."""
-    client, stop = Client(url, WORKER_TOKEN), threading.Event()
+def delivering(outbox: Outbox, url: str, client: Client | None = None) -> Iterator[None]:
+    """Run the delivery thread inside the block, by default with a new client."""
+    client, stop = client or Client(url, WORKER_TOKEN), threading.Event()
     thread = threading.Thread(target=outbox.deliver_until, args=(client, stop))
     thread.start()
     try:

@@ -55,6 +55,13 @@ def result() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, "put", f"/api/v1/leases/{attempt.lease_id}/result", body
 
 
+def results() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    one = {"lease_id": str(attempt.lease_id), **factories.completed(attempt.task)}
+    return client, "post", "/api/v1/leases/results", {"results": [one]}
+
+
 def release() -> tuple[APIClient, str, str, dict[str, Any]]:
     client, worker = agent_client()
     attempt = factories.leased_task(worker, now=timezone.now())
@@ -231,6 +238,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     claim,
     heartbeat,
     result,
+    results,
     release,
     calibrate,
     create,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, cast
 
 from workers.agent.attempt import SAFE_NAME, SHA256_HEX
@@ -183,6 +183,19 @@ def submission_reply(reply: Mapping[str, Any]) -> SubmissionReply:
     said = short(note, MAX_TEXT_CHARACTERS) if isinstance(note, str) else ""
     message = _optional_text(reply, "message")
     return cast(SubmissionReply, {**reply, "message": message, "note": said})
+
+
+def results_reply(reply: Mapping[str, Any], lease_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the answers to the results of these leases, in their order; each has a status."""
+    answers = reply.get("results")
+    if not isinstance(answers, list) or len(answers) != len(lease_ids):
+        raise WrongShape("results must be a list with an answer to each result")
+    for answer, lease_id in zip(answers, lease_ids, strict=True):
+        if not isinstance(answer, dict) or answer.get("lease_id") != lease_id:
+            raise WrongShape("each of results must name its lease, in the order of the request")
+        if type(answer.get("status")) is not int:
+            raise WrongShape("each of results must have a status")
+    return answers
 
 
 def any_reply(reply: Mapping[str, Any]) -> dict[str, Any]:

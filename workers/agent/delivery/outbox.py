@@ -14,13 +14,13 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from workers.agent.backoff import Backoff
 from workers.agent.connection.client import (
     Client,
-    NotAuthenticated,
     RequestRefused,
     ServerError,
     ServerUnavailable,
@@ -32,8 +32,14 @@ from workers.agent.files import write_new
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.model import Delivery, Fault
 from workers.agent.tasks.judgement import failure
-from workers.features import NO_FEATURES, submission_for
-from workers.protocol import ErrorCode, FailureClass, Submission
+from workers.features import NO_FEATURES, Feature, submission_for
+from workers.protocol import (
+    MAX_RESULTS_PER_REQUEST,
+    ErrorCode,
+    FailureClass,
+    Submission,
+    SubmissionReply,
+)
 
 MAX_ENTRIES: Final = 1_000
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -48,6 +54,12 @@ _TOKEN_RETRY_SECONDS: Final = 60.0
 _MAX_FAILURES_PER_ROUND: Final = 3
 # The server could not read the submission; any other refusal is its last word on it.
 _UNREADABLE: Final = frozenset({ErrorCode.INVALID, ErrorCode.PAYLOAD_TOO_LARGE})
+# The worker is refused, not the submission.
+_TOKEN_STATUSES: Final = frozenset({401, 403})
+# Of results that go together: less than the 1 MiB that the server reads.
+_BATCH_BYTES: Final = 1_000_000
+# After a list that did not get through, results go alone for so long.
+_ALONE_SECONDS: Final = 600.0
 _SOURCE: Final = "delivery"  # of its trouble, as the status names it
 _ASK_OPERATOR: Final = "Ask an operator of the server."
 
@@ -68,6 +80,8 @@ class Outbox:
         self._counted_at: dict[str, float] = {}
         self._saved_waits: dict[str, float] = {}
         self._tried_at: dict[str, float] = {}
+        # Monotonic time until which no list is sent: it did not get through.
+        self._alone_until = 0.0
         self._load()
 
     def put(self, lease_id: str, submission: Submission) -> None:
@@ -129,20 +143,26 @@ class Outbox:
     ) -> float | None:
         """Send the entries once; return the seconds until the next try, None when all are gone.
 
-        The one that was tried longest ago goes first. The round ends early when the server is away
+        The one that was tried longest ago goes first. Several go together to a server that takes
+        lists, and alone what is then left. The round ends early when the server is away
         or asks to wait.
         """
         wait: float | None = None
         failures = 0
-        for lease_id in sorted(self.pending_lease_ids(), key=self._last_try):
+        pending = sorted(self.pending_lease_ids(), key=self._last_try)
+        away = self._deliver_together(client, pending, stop)
+        for lease_id in pending:
             if stop.is_set():
                 return 0.0
-            entry = self._entries[lease_id]
+            entry = self._entries.get(lease_id)
+            if entry is None:  # gone with others
+                backoff.reset()
+                continue
             if not entry.on_disk:
                 self._store(entry)
             self._tried_at[lease_id] = time.monotonic()
             try:
-                self._deliver(client, entry)
+                self._deliver(client, entry, away)
                 backoff.reset()
             except ServerError as error:
                 self._count_waits()
@@ -161,12 +181,55 @@ class Outbox:
                     waiting = len(self.pending_lease_ids())
                     words = f"{waiting} result(s) wait: {error}"
                     self._board.trouble(_SOURCE, fault_of(error), words)
-                is_away = not error.answered or error.retry_after_seconds is not None
-                if is_away or failures >= _MAX_FAILURES_PER_ROUND:
+                if _is_away(error) or failures >= _MAX_FAILURES_PER_ROUND:
                     return wait
         if not failures:
             self._board.mended(_SOURCE)
         return wait
+
+    def _deliver_together(
+        self, client: Client, lease_ids: list[str], stop: threading.Event
+    ) -> ServerUnavailable | None:
+        """Send several entries in one request, if the server takes lists.
+
+        What it does not take, or cannot read, in a list stays: it goes alone. Returns the error
+        when the server is away.
+        """
+        if Feature.RESULT_LISTS not in client.heard_features:
+            return None
+        for batch in self._batches(lease_ids):
+            if stop.is_set() or len(batch) < 2 or time.monotonic() < self._alone_until:
+                return None
+            self._tried_at |= dict.fromkeys(batch, time.monotonic())
+            submissions = {lease_id: self._entries[lease_id].submission for lease_id in batch}
+            try:
+                answers = client.submit_together(submissions)
+            except ServerError as error:
+                if isinstance(error, ServerUnavailable) and _is_away(error):
+                    return error
+                log.debug("results do not go together: %s", error)
+                self._alone_until = time.monotonic() + _ALONE_SECONDS
+                return None
+            for lease_id, answer in answers.items():
+                if not isinstance(answer, ServerError):
+                    self._taken(self._entries[lease_id], answer)
+                elif isinstance(answer, RequestRefused) and _is_final(answer):
+                    self._refused(self._entries[lease_id], answer)
+        return None
+
+    def _batches(self, lease_ids: list[str]) -> Iterator[list[str]]:
+        """Split the entries by what one request may hold."""
+        batch, size_bytes = list[str](), 0
+        for lease_id in lease_ids:
+            more_bytes = self._entries[lease_id].size_bytes
+            if batch and (
+                len(batch) == MAX_RESULTS_PER_REQUEST or size_bytes + more_bytes > _BATCH_BYTES
+            ):
+                yield batch
+                batch, size_bytes = [], 0
+            batch.append(lease_id)
+            size_bytes += more_bytes
+        yield batch
 
     def _last_try(self, lease_id: str) -> float:
         """Return when this start last tried the entry; the never tried come first, by age."""
@@ -188,22 +251,21 @@ class Outbox:
             if entry.on_disk and entry.waited_seconds > saved + save_seconds:
                 self._store(entry)
 
-    def _deliver(self, client: Client, entry: Entry) -> None:
-        """Send one entry and act on the answer. Raises `ServerError` when the entry has to wait."""
+    def _deliver(self, client: Client, entry: Entry, away: ServerUnavailable | None) -> None:
+        """Send one entry and act on the answer. Raises `ServerError` when the entry has to wait.
+
+        That is ``away``, if the server is known to be away.
+        """
+        if away is not None:
+            raise away
         while True:
             try:
                 reply = client.submit(entry.lease_id, entry.submission)
-            except NotAuthenticated:
-                raise
             except RequestRefused as refused:
-                if refused.status == 403:
+                if refused.status in _TOKEN_STATUSES:
                     raise
-                if refused.code not in _UNREADABLE:
-                    reason = f"{refused.status} {refused.code}: {refused}"
-                    self._set_aside(entry, reason)
-                    return
-                if entry.corrected:
-                    self._set_aside(entry, f"refused twice: {refused}")
+                if _is_final(refused) or entry.corrected:
+                    self._refused(entry, refused)
                     return
                 log.debug("%s: the server cannot read it: %s", entry.lease_id[:8], refused)
                 plain = submission_for(entry.submission, NO_FEATURES)
@@ -213,12 +275,19 @@ class Outbox:
                 else:
                     self._correct(entry, str(refused))
             else:
-                self._remove(entry)
-                verdict, said = reply["verdict"], reply.get("note") or reply["message"]
-                self._board.delivery(
-                    entry.lease_id, Delivery.ANSWERED, verdict=str(verdict), said=said
-                )
+                self._taken(entry, reply)
                 return
+
+    def _taken(self, entry: Entry, reply: SubmissionReply) -> None:
+        """Let go of an entry that the server has answered with a verdict."""
+        self._remove(entry)
+        verdict, said = reply["verdict"], reply.get("note") or reply["message"]
+        self._board.delivery(entry.lease_id, Delivery.ANSWERED, verdict=str(verdict), said=said)
+
+    def _refused(self, entry: Entry, refused: RequestRefused) -> None:
+        """Set an entry aside that the server refuses for good."""
+        reason = f"{refused.status} {refused.code}: {refused}"
+        self._set_aside(entry, reason if _is_final(refused) else f"refused twice: {refused}")
 
     def _correct(self, entry: Entry, reason: str) -> None:
         """Replace a submission that the server cannot read by a failure that says so."""
@@ -307,6 +376,16 @@ class Outbox:
         self._board.to_send(len(entries))
         if entries:
             log.info("%d result(s) of a former start wait for delivery", len(entries))
+
+
+def _is_final(refused: RequestRefused) -> bool:
+    """Return whether a refusal is the server's last word on a submission."""
+    return refused.status not in _TOKEN_STATUSES and refused.code not in _UNREADABLE
+
+
+def _is_away(error: ServerUnavailable) -> bool:
+    """Return whether no other request would get an answer now."""
+    return not error.answered or error.retry_after_seconds is not None
 
 
 def _sync_folder(folder: Path) -> None:

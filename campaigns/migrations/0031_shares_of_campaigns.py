@@ -10,7 +10,7 @@ MAKE_ROWS = """
 class Migration(migrations.Migration):
     """The share of the fleet that each campaign gets; those that exist begin as equals."""
 
-    dependencies = [("campaigns", "0028_warm_checked_scripts")]
+    dependencies = [("campaigns", "0030_noted_ends_of_a_campaign")]
 
     operations = [
         migrations.CreateModel(

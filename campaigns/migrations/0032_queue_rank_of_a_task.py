@@ -11,7 +11,7 @@ RANK_OPEN_TASKS = """
 class Migration(migrations.Migration):
     """Which tasks of a campaign are handed out first, in the index of those that wait."""
 
-    dependencies = [("campaigns", "0029_shares_of_campaigns")]
+    dependencies = [("campaigns", "0031_shares_of_campaigns")]
 
     operations = [
         migrations.RemoveIndex(model_name="task", name="task_pending"),
