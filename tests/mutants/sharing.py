@@ -10,9 +10,12 @@ TURNS: Final = "campaigns/sharing/turns.py"
 ORDER: Final = "campaigns/sharing/order.py"
 CHARGES: Final = "campaigns/lifecycle/charges.py"
 SHARES: Final = "campaigns/lifecycle/shares.py"
-CLAIMING: Final = "campaigns/lifecycle/claims.py"
+TURN_BY_TURN: Final = "campaigns/lifecycle/claim_turns.py"
+STATEMENT: Final = "campaigns/lifecycle/statements/claim.py"
+PICKING: Final = "campaigns/lifecycle/statements/claim_tasks.py"
 PURE: Final = "tests/sharing/test_turns.py"
 REAL: Final = "tests/lifecycle/test_shares.py"
+BY_STATEMENT: Final = "tests/lifecycle/statements/test_claim.py"
 FOLDED: Final = "tests/lifecycle/test_charges.py"
 
 SHARING: Final = (
@@ -74,14 +77,14 @@ SHARING: Final = (
     ),
     Mutant(
         "shares: a claim takes the same task twice",
-        CLAIMING,
+        TURN_BY_TURN,
         "                own = own.exclude(pk__in=earlier)\n",
         "                pass\n",
         (f"{REAL}::test_who_has_no_task_left_leaves_the_turns_to_the_others",),
     ),
     Mutant(
         "shares: what is not committed is charged",
-        CLAIMING,
+        TURN_BY_TURN,
         "    transaction.on_commit(lambda: CHARGES.add(charges), robust=True)\n",
         "    CHARGES.add(charges)\n",
         (f"{REAL}::test_a_claim_that_is_rolled_back_charges_nobody",),
@@ -184,6 +187,27 @@ SHARING: Final = (
         " for campaign in queue.others if not campaign.package.may_run}",
         " for campaign in queue.others if campaign.pk < 0}",
         ("tests/api/test_shares.py", "-k", "no_turn"),
+    ),
+    Mutant(
+        "shares: a statement takes the same task twice",
+        PICKING,
+        "if task.pk not in taken and len(own)",
+        "if len(own)",
+        (BY_STATEMENT, "-k", "leaves_its_turns"),
+    ),
+    Mutant(
+        "shares: a statement looks only where it has looked",
+        PICKING,
+        "wanted = {key: number + len(taken) for key, number in numbers.items()}",
+        "wanted = dict(numbers)",
+        (BY_STATEMENT, "-k", "leaves_its_turns"),
+    ),
+    Mutant(
+        "shares: what a statement hands out is charged to nobody",
+        STATEMENT,
+        "    charge([(attempt, tasks[attempt.task]) for attempt in attempts], offered.claimants)\n",
+        "",
+        (BY_STATEMENT, "-k", "is_charged"),
     ),
     Mutant(
         "shares: a campaign without a row is never charged",

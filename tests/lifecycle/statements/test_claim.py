@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns import lifecycle
 from campaigns.answers.leases import claim_reply
+from campaigns.lifecycle.charges import CHARGES
 from campaigns.lifecycle.statements import claim_tasks
 from campaigns.lifecycle.statements.claim import Claimed, claim
-from campaigns.models import Attempt, Task
+from campaigns.models import Attempt, Share, Task
 from tests import factories, invariants
 from tests.factories import active_campaign, at, work_campaign
 from tests.fleets import fleet_token, fleet_worker
@@ -378,3 +380,49 @@ def test_what_the_worker_failed_is_left_out_by_class() -> None:
     assert got(agent, seconds=8) == 1
     factories.fail(agent.worker.attempts.get(), FailureClass.TOO_SLOW, now=at(9))
     assert got(agent, seconds=70) == 0, "as much work as it was too slow for"
+
+
+# --- in turn --------------------------------------------------------------------------------------
+
+
+def numbers(answer: Claimed | None) -> list[tuple[int, int]]:
+    """Return campaign and number of each task of a claim, which must have been taken."""
+    assert answer is not None, "left to the verb"
+    return [(each.task.campaign_id, each.task.number) for each in answer.claim.attempts]
+
+
+def test_a_campaign_without_a_further_task_leaves_its_turns_to_the_others() -> None:
+    small, large = active_campaign(1), active_campaign(9)
+    assert sorted(numbers(claimed(settled(), 5))) == [
+        (small.pk, 0),
+        *((large.pk, number) for number in range(4)),
+    ]
+    invariants.check()
+
+
+def test_what_a_statement_hands_out_is_charged_once_it_is_committed(
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    first, second = active_campaign(9), active_campaign(9, time_budget_seconds=30.0)
+    agent = settled()
+    got = []
+    for _ in range(8):
+        with django_capture_on_commit_callbacks(execute=True):
+            got += [campaign for campaign, _ in numbers(claimed(agent))]
+    assert (got.count(first.pk), got.count(second.pk)) == (6, 2)
+    assert claimed(agent, 2) is not None  # rolled back with the test
+    CHARGES.fold()
+    accounts = dict(Share.objects.values_list("pk", "account"))
+    assert accounts == {first.pk: 60.0, second.pk: 60.0}
+
+
+def test_the_owners_order_and_the_weights_are_those_of_the_verb() -> None:
+    owner = factories.user()
+    later, first = (active_campaign(30, owner=owner) for _ in range(2))
+    heavy = active_campaign(30)
+    lifecycle.set_place(first, 1)
+    lifecycle.set_weight(heavy, 2.0)
+    answer = numbers(claimed(settled(slots=64), 40))
+    by_campaign = Counter(campaign for campaign, _ in answer)
+    assert by_campaign == {first.pk: 20, heavy.pk: 20}
+    assert later.tasks.filter(state="leased").count() == 0
