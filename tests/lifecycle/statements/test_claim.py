@@ -422,7 +422,7 @@ def test_the_owners_order_and_the_weights_are_those_of_the_verb() -> None:
     heavy = active_campaign(30)
     lifecycle.set_place(first, 1)
     lifecycle.set_weight(heavy, 2.0)
-    answer = numbers(claimed(settled(slots=64), 40))
+    answer = numbers(claimed(settled(), 40))
     by_campaign = Counter(campaign for campaign, _ in answer)
     assert by_campaign == {first.pk: 20, heavy.pk: 20}
     assert later.tasks.filter(state="leased").count() == 0
