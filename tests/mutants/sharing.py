@@ -52,7 +52,7 @@ SHARING: Final = (
         TURNS,
         "                    turns.refund(turn)\n",
         "                    pass\n",
-        (f"{PURE}::test_nobody_pays_for_a_task_that_was_not_there",),
+        (f"{PURE}::test_a_turn_that_brought_no_task_is_taken_back",),
     ),
     Mutant(
         "shares: a campaign without a further task keeps its turns",

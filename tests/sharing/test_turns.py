@@ -204,6 +204,12 @@ def test_nobody_pays_for_a_task_that_was_not_there() -> None:
     assert Counter(given) == {(2, 2): 2, (3, 3): 4}
 
 
+def test_a_turn_that_brought_no_task_is_taken_back() -> None:
+    mine = [claimant(1, owner=7), claimant(2, owner=7, place=1, account=100.0), claimant(3)]
+    given = take_turns(mine, 8, stock({1: 10, 2: 0, 3: 10}))
+    assert Counter(given) == {(1, 1): 4, (3, 3): 4}
+
+
 def test_a_claim_of_more_than_there_is_gets_all_there_is() -> None:
     given = take_turns([claimant(key) for key in range(10)], 64, stock(dict.fromkeys(range(10), 2)))
     assert Counter(task for task, _ in given) == dict.fromkeys(range(10), 2)
