@@ -43,6 +43,8 @@ _VERB_WORDS: Final = {
     "add_tasks": "added tasks",
     "race": "let arms race",
     "race_options": "chose how it races",
+    "weight": "set its weight beside other campaigns",
+    "place": "set its place among its owner’s campaigns",
     "finish": "said that nobody will ask again",
     "raise_attempts": "allowed more tries",
     "enqueue": "enqueued a task",

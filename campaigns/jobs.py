@@ -30,6 +30,7 @@ SCHEDULES: Final = {
     "Draw tasks": "campaigns.jobs.draw_tasks",
     "Decide races": "campaigns.jobs.decide_races",
     "Finish campaigns": "campaigns.jobs.finish_campaigns",
+    "Level shares": "campaigns.jobs.level_shares",
     "Watch the fleet": "campaigns.jobs.watch_fleet",
     "Deliver webhooks": "campaigns.jobs.deliver_webhooks",
     "Repeat disturbed runs": "campaigns.jobs.repeat_disturbed",
@@ -123,6 +124,13 @@ def finish_campaigns() -> int:
     _counted("campaigns with missed results", lifecycle.note_missed_results(now=database_now()))
     _counted("replays given up", lifecycle.give_up_replays(now=database_now()))
     return _counted("campaigns finished", lifecycle.finish_done_campaigns(now=database_now()))
+
+
+def level_shares() -> int:
+    """Take credit and debt beyond a round from the accounts of campaigns; return of how many."""
+    from campaigns import lifecycle
+
+    return _counted("accounts of campaigns levelled", lifecycle.level_accounts())
 
 
 def watch_fleet() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -17,9 +17,10 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from campaigns import lifecycle
-from campaigns.lifecycle import CampaignSpec, Claim
+from campaigns.lifecycle import CampaignSpec, Claim, InvalidCampaign
 from campaigns.models import Arm, Campaign, Note, Race, Task
 from campaigns.search.samplers import Params
+from campaigns.standings.shares import share_of
 from workers import audit
 from workers import lifecycle as worker_lifecycle
 from workers.models import WorkerState
@@ -122,6 +123,44 @@ def set_race_options(
             campaign, races_automatically=races_automatically, min_effect=min_effect, now=now
         )
         audit.record(actor, "race_options", campaign, now=now, detail=detail)
+
+
+def set_share(
+    actor: User | None, campaign: Campaign, chosen: Mapping[str, Any], *, now: dt.datetime
+) -> None:
+    """Set `weight` or `place`, or both or none of them, as `set_weight` and `set_place` do.
+
+    Raises InvalidCampaign when neither is given.
+    """
+    _must_change(actor, campaign)
+    if not chosen:
+        raise InvalidCampaign({"place": ["give this or weight"]})
+    with transaction.atomic():
+        share = share_of(campaign)
+        if "weight" in chosen and chosen["weight"] != share.weight:
+            set_weight(actor, campaign, chosen["weight"], now=now)
+        if "place" in chosen and chosen["place"] != share.place:
+            set_place(actor, campaign, chosen["place"], now=now)
+
+
+def set_weight(actor: User | None, campaign: Campaign, weight: float, *, now: dt.datetime) -> None:
+    """Weigh the campaign beside others. For operators, not for its owner."""
+    if actor is not None and not roles.may_operate(actor):
+        raise PermissionDenied("Only operators may set the weight of a campaign.")
+    with transaction.atomic():
+        lifecycle.set_weight(campaign, weight)
+        audit.record(actor, "weight", campaign, now=now, detail=f"weight {weight:g}")
+
+
+def set_place(
+    actor: User | None, campaign: Campaign, place: int | None, *, now: dt.datetime
+) -> None:
+    """Put the campaign at a place among those of its owner; None is behind all with a place."""
+    _must_change(actor, campaign)
+    with transaction.atomic():
+        lifecycle.set_place(campaign, place)
+        detail = "no place" if place is None else f"place {place}"
+        audit.record(actor, "place", campaign, now=now, detail=detail)
 
 
 def finish(actor: User | None, campaign: Campaign, *, now: dt.datetime) -> None:

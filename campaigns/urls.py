@@ -19,6 +19,7 @@ from campaigns.views import (
     results,
     runs,
     scripts,
+    shares,
     side,
     tabs,
     tasks,
@@ -123,6 +124,8 @@ urlpatterns = [
     path("campaigns/<int:pk>/race/", verbs.race, name="campaign-race"),
     path("campaigns/<int:pk>/again/", verbs.run_again, name="campaign-again"),
     path("campaigns/<int:pk>/race-options/", verbs.race_options, name="campaign-race-options"),
+    path("campaigns/shares/", shares.shares, name="campaign-shares"),
+    path("campaigns/<int:pk>/share/", shares.set_share, name="campaign-share"),
     path("campaigns/<int:pk>/more-tries/", verbs.raise_attempts, name="campaign-more-tries"),
     path(
         "campaigns/<int:pk>/<campaign_verb:verb>/",

@@ -22,6 +22,7 @@ from django.core.cache import caches
 from django.db import connection
 from django.test import TransactionTestCase
 
+from campaigns.lifecycle.charges import CHARGES
 from experiments import catalog, metrics, released
 from tests.browser.driver import PATIENCE_SECONDS
 from tests.once import is_once
@@ -191,8 +192,11 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _empty_cache() -> None:
-    """Clear all caches: after a rollback, other rows get the ids that an earlier test cached."""
+def _empty_cache() -> Iterator[None]:
+    """Clear all caches: after a rollback, other rows get the ids that an earlier test cached.
+
+    Afterwards forget the charges that it did not write to the accounts.
+    """
     for cache in caches.all(initialized_only=True):
         cache.clear()
     # Not above: Django is set up after this file is imported.
@@ -201,6 +205,8 @@ def _empty_cache() -> None:
 
     expiry.forget()
     fleet_size.forget()
+    yield
+    CHARGES.clear()
 
 
 @pytest.fixture

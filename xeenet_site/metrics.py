@@ -44,6 +44,7 @@ from campaigns.models import (
     TaskState,
     WebhookDelivery,
 )
+from campaigns.models.task import oldest_of, since_when_due
 from campaigns.standings.progress import outlook
 from workers.fleet import fleet_totals
 from workers.fleet_token import FleetToken
@@ -116,11 +117,10 @@ def _work(now: dt.datetime) -> Iterator[Metric]:
     overdue = Task.objects.overdue(now).count()
     leases = {"live": tasks.get(TaskState.LEASED.value, 0) - overdue, "overdue": overdue}
     yield _counted("leases", "Leases, and those that ran out unswept.", "state", leases)
-    waiting = Task.objects.filter(
-        state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE, available_at__lte=now
-    )
-    since = waiting.aggregate(since=Min("available_at"))["since"]
-    age = (now - since).total_seconds() if since else 0.0
+    active = Campaign.objects.filter(state=CampaignState.ACTIVE).only("pk").order_by()
+    times = map(oldest_of, active.annotate(**since_when_due(now)))
+    since = min((time for time in times if time is not None), default=now)
+    age = (now - since).total_seconds()
     yield _gauge("oldest_pending_seconds", "How long the oldest task of those due waits.", age)
     simulated = dict(Result.objects.order_by().values_list("simulated").annotate(number=Count("*")))
     kinds = {"measured": simulated.get(False, 0), "simulated": simulated.get(True, 0)}

@@ -1,5 +1,5 @@
 """The admin pages of campaigns. Django imports this package; its modules register the pages."""
 
-from campaigns.admin import arms, campaigns, classes, people, scripts
+from campaigns.admin import arms, campaigns, classes, people, scripts, shares
 
-__all__ = ["arms", "campaigns", "classes", "people", "scripts"]
+__all__ = ["arms", "campaigns", "classes", "people", "scripts", "shares"]

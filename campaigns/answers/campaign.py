@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 
+from campaigns.answers.shares import share_data
 from campaigns.clock import database_now
 from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.models import Campaign
@@ -30,6 +31,7 @@ def campaign_detail(pk: int) -> dict[str, Any]:
     campaign: Any = get_object_or_404(campaigns_with_best(), pk=pk)
     campaign.progress = campaign_progress(campaign, now=database_now())
     campaign.warnings = campaign_warnings(campaign)
+    campaign.shared = share_data(campaign)
     campaign.finding = finding(campaign, campaign.progress)
     data: dict[str, Any] = CampaignDetailSerializer(campaign).data
     return data

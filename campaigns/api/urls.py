@@ -106,6 +106,7 @@ urlpatterns = [
         campaigns.RaceOptionsView.as_view(),
         name="api-race-options",
     ),
+    path("campaigns/<int:pk>/share", campaigns.ShareView.as_view(), name="api-share"),
     path("campaigns/<int:pk>/ask", campaigns.AskView.as_view(), name="api-ask"),
     path("campaigns/<int:pk>/clone", new_campaign.CloneView.as_view(), name="api-clone"),
     path(

@@ -31,7 +31,7 @@ class Forecast:
     # How many results the overhead is the median of.
     measured_on: int
     compute_seconds: float
-    # None when no worker could take the tasks, or nobody knows how long older ones take.
+    # None when no worker could take the tasks, or nobody knows how long those of others take.
     duration_seconds: float | None
     # A run with its overhead.
     task_seconds: float
@@ -41,7 +41,7 @@ class Forecast:
     why_not: str = ""
 
     @property
-    def older_tasks(self) -> int:
+    def tasks_of_others(self) -> int:
         """`ahead` to two digits, as progress tells it."""
         return round(float(two_digits(self.ahead) or 0))
 
@@ -77,7 +77,7 @@ def forecast_alone(
 def forecast_in_turn(
     campaign: Campaign, tasks: int, *, run_seconds: float, now: dt.datetime
 ) -> Forecast:
-    """Like `forecast_alone`, of a campaign that is not stored: it waits behind all older tasks."""
+    """Like `forecast_alone`, of a campaign that is not stored and takes turns with others."""
     known = _cost(campaign, tasks, run_seconds)
     # A run is expected to take its budget: here what it takes with its overhead.
     if campaign.budget_kind == BudgetKind.WORK:

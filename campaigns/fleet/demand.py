@@ -10,12 +10,13 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
+from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from campaigns.models import Campaign, Task, TaskState
+from campaigns.models.task import oldest_of, since_when_due
 from workers.fleet_token import FleetToken
 from workers.models import SHUT_OUT, Worker, called_lately
 from workers.protocol import FleetDemand, FleetNeed, IsolationTier
@@ -96,13 +97,13 @@ def demand(token: FleetToken, *, now: dt.datetime) -> FleetDemand:
     fleet = _Fleet(token.max_live, _kinds(token, now))
     waiting = _waiting(fleet, now)
     needs: dict[_Need, list[int]] = {}
-    for campaign in waiting:
+    for campaign, _ in waiting:
         needs.setdefault(_need(campaign), []).append(campaign.pk)
     most = max(MOST_COUNTED, token.max_live * fleet.slots)
     claimable = {need: _count(keys, most, now) for need, keys in needs.items()}
     leased = _leased(token)
     rows = [_row(fleet, need, claimable, leased) for need in sorted({*claimable, *leased})]
-    firsts = [campaign.first for campaign in waiting]
+    firsts = [first for _, first in waiting]
     total = sum(claimable.values()) + sum(leased.values())
     return {
         "claimable": sum(claimable.values()),
@@ -145,24 +146,22 @@ def _kinds(token: FleetToken, now: dt.datetime) -> list[_Kind]:
     return [_Kind(*row) for row in counted]
 
 
-def _waiting(fleet: _Fleet, now: dt.datetime) -> list[Any]:
-    """Return the campaigns with tasks for the fleet, each with when its `first` became due."""
-    due = Task.objects.filter(
-        campaign=OuterRef("pk"), state=TaskState.PENDING, available_at__lte=now
-    )
-    first = due.order_by("available_at").values("available_at")[:1]
+def _waiting(fleet: _Fleet, now: dt.datetime) -> list[tuple[Campaign, dt.datetime]]:
+    """Return the campaigns with tasks for the fleet, each with when the first became due."""
     able = fleet.able()
     campaigns = Campaign.objects.handing_out_to(able).runnable_by(able)
-    waiting = campaigns.annotate(first=Subquery(first)).filter(first__isnull=False)
-    return list(waiting.only("required_isolation", "search_space").order_by("pk"))
+    columns = campaigns.only("required_isolation", "search_space").order_by("pk")
+    waiting = []
+    for campaign in columns.annotate(**since_when_due(now)):
+        first = oldest_of(campaign)
+        if first is not None:
+            waiting.append((campaign, first))
+    return waiting
 
 
 def _count(campaigns: Sequence[int], most: int, now: dt.datetime) -> int:
     """Count the due tasks of these campaigns, up to `most`."""
-    due = Task.objects.filter(
-        campaign__in=campaigns, state=TaskState.PENDING, available_at__lte=now
-    )
-    return due.order_by()[:most].count()
+    return Task.objects.filter(campaign__in=campaigns).due(now).order_by()[:most].count()
 
 
 def _leased(token: FleetToken) -> Counter[_Need]:

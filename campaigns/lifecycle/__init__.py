@@ -131,6 +131,7 @@ from campaigns.lifecycle.pace import next_pace
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.replays import give_up_replays, repeat_missed
+from campaigns.lifecycle.shares import level_accounts, set_place, set_weight
 from campaigns.lifecycle.slowness import give_up_slow_tasks
 from campaigns.lifecycle.submissions import submit
 
@@ -169,6 +170,7 @@ __all__ = [
     "judge_again",
     "launch",
     "leave",
+    "level_accounts",
     "next_pace",
     "note_measured",
     "note_missed_results",
@@ -181,7 +183,9 @@ __all__ = [
     "resume",
     "retry_task",
     "run_again",
+    "set_place",
     "set_race_options",
+    "set_weight",
     "start_race",
     "submit",
     "write_note",

@@ -26,6 +26,7 @@ from campaigns.models import (
     Arm,
     Campaign,
     FailureClass,
+    QueueRank,
     Task,
     TaskOrigin,
     TaskPurpose,
@@ -43,7 +44,7 @@ from campaigns.work.describe import InfeasibleCost
 LOOKED_UP: Final = 1_000
 _ARM_FIELDS: Final = ("number", "params", "params_sha256", "origin", "infeasible")
 _TASK_FIELDS: Final = (
-    *("number", "arm_id", "params", "seed", "seed_index", "purpose", "origin"),
+    *("number", "arm_id", "params", "seed", "seed_index", "purpose", "origin", "queue_rank"),
     *("max_steps", "work_seconds", "not_on"),
 )
 _FAILED: Final = {"state": TaskState.FAILED, "failure_class": FailureClass.TOO_SLOW}
@@ -74,6 +75,13 @@ def _too_many_steps(drawn: int) -> str:
         f"{drawn:,}. Draw fewer tasks at once, loosen or shorten the constraints, or give the "
         "choices that stand in them fewer values"
     )
+
+
+def _queue_rank(purpose: TaskPurpose, origin: TaskOrigin) -> QueueRank:
+    """Return which tasks of their campaign are handed out first."""
+    if purpose == TaskPurpose.RACE:
+        return QueueRank.RACE
+    return QueueRank.ENQUEUED if origin == TaskOrigin.ENQUEUED else QueueRank.SAMPLED
 
 
 def next_task_number(campaign: Campaign) -> int:
@@ -118,6 +126,7 @@ class NewTask(NamedTuple):
     seed_index: int | None
     purpose: TaskPurpose
     origin: TaskOrigin
+    queue_rank: QueueRank
     not_on: str = ""
 
     @property
@@ -184,7 +193,8 @@ class TaskMaker:
         """
         seed, index, origin = task.seed, task.seed_index, TaskOrigin(task.origin)
         member, purpose = self._member(task.arm), TaskPurpose.REPLAY
-        return self._new_task(member, seed, index, purpose, origin, not_on=not_on)
+        replay = self._new_task(member, seed, index, purpose, origin)
+        return replay._replace(not_on=not_on, queue_rank=QueueRank(task.queue_rank))
 
     def store_arms(self) -> None:
         """Store the arms that are new; their tasks can be stored then."""
@@ -278,11 +288,10 @@ class TaskMaker:
         index: int | None,
         purpose: TaskPurpose,
         origin: TaskOrigin,
-        *,
-        not_on: str = "",
     ) -> NewTask:
         number, self._next_task = self._next_task, self._next_task + 1
-        return NewTask(number, member, seed, index, purpose, origin, not_on)
+        rank = _queue_rank(purpose, origin)
+        return NewTask(number, member, seed, index, purpose, origin, rank)
 
     def _new_arm(self, params: Params, digest: str, origin: TaskOrigin) -> _Member:
         number, self._next_arm = self._next_arm, self._next_arm + 1
@@ -330,5 +339,5 @@ def _row(task: NewTask) -> tuple[object, ...]:
     steps, seconds = member.work or (None, None)
     return (
         *(task.number, member.arm_id, member.params, task.seed, task.seed_index, task.purpose),
-        *(task.origin, steps, seconds, task.not_on),
+        *(task.origin, task.queue_rank, steps, seconds, task.not_on),
     )

@@ -24,6 +24,7 @@ from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.launch_checks import launch_problems
 from campaigns.lifecycle.race_due import races_by_default, runs_kept_at_launch
 from campaigns.lifecycle.races import cancel_races, decide_races, give_up_kept_runs
+from campaigns.lifecycle.shares import enter
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, NO_LEASE
 from campaigns.lifecycle.work_checks import (
     budget_problems,
@@ -43,6 +44,7 @@ from campaigns.models import (
     Dataset,
     Package,
     PackageOrigin,
+    Share,
     Task,
     TaskOrigin,
     TaskQuerySet,
@@ -114,6 +116,7 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
         except ValidationError as error:
             raise InvalidCampaign(error.message_dict) from error
         campaign.save()
+        Share.objects.create(campaign=campaign)
     return campaign
 
 
@@ -295,6 +298,8 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
         draws = campaign.draws + len(tasks)
         _move(campaign, "launch", actor, now, made, launched_at=now, draws=draws, **pinned)
         maker.store(tasks)
+        # Last, because the others' accounts grow while many tasks are stored.
+        enter(campaign)
     ask_for_the_rest(campaign.pk)
 
 
@@ -318,7 +323,9 @@ def resume(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
 
     Raises WrongState.
     """
-    _move(campaign, "resume", actor, now, state_reason="", paused_at=None, resumed_at=now)
+    with transaction.atomic():
+        _move(campaign, "resume", actor, now, state_reason="", paused_at=None, resumed_at=now)
+        enter(campaign)
     decide_races(campaign.pk, now=now)
     finish_if_done(campaign.pk, now=now)
 

@@ -21,6 +21,8 @@ from django.db.models import BooleanField, Count, ExpressionWrapper, Max, Q, Que
 from campaigns.lifecycle import calibrating, journal
 from campaigns.lifecycle.claim_lock import claiming_alone
 from campaigns.lifecycle.claim_reasons import why_fewer, why_full, why_nothing
+from campaigns.lifecycle.claim_turns import Offer, charge, locked, locked_in_turn
+from campaigns.lifecycle.claimants import claimants, with_tasks
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.expiry import sweep
 from campaigns.lifecycle.guards import budgets_of_claim
@@ -39,6 +41,7 @@ from campaigns.models import (
 )
 from campaigns.models.attempt import FAILED, UNPAID, AttemptQuerySet
 from campaigns.models.campaign import CampaignQuerySet
+from campaigns.sharing.turns import take_turns
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.fleet_token import of_same_owner
@@ -185,8 +188,8 @@ def short_enough(longest_budget: Any) -> Q:
     return Q(max_steps__isnull=False) | budget
 
 
-# Leases up to a number of the tasks that wait, to the worker of the choice; returns how many.
-_Leasing = Callable[[TaskQuerySet, Worker, int, _Choice], int]
+# Leases up to a number of the tasks of an offer; returns each with the campaign that pays for it.
+_Leasing = Callable[[Offer, int, _Choice], list[tuple[Attempt, int]]]
 
 
 def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
@@ -217,8 +220,9 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
         campaigns = measuring.allowed(campaigns)
         for candidates in _most_promising_first(campaigns, worker):
-            among = Task.objects.filter(choice.among or Q(), short_enough(choice.longest_budget))
-            if lease(among.claimable(worker, now, candidates), worker, count, choice):
+            offer = _offer(candidates, worker, choice)
+            if leased := lease(offer, count, choice):
+                charge(leased, offer.claimants)
                 break
         attempts = attempts_of_claim(worker, claim_id)
     if len(attempts) == choice.count:
@@ -258,40 +262,60 @@ def attempts_of_claim(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
     )
 
 
-def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
-    """Lease the first `count` tasks together; return how many there were."""
-    tasks = list(locked(waiting)[:count])
-    histories = _histories(tasks, worker)
+def _offer(campaigns: CampaignQuerySet, worker: Worker, choice: _Choice) -> Offer:
+    among = Task.objects.filter(choice.among or Q(), short_enough(choice.longest_budget))
+    waiting = among.claimable(worker, choice.now)
+    return Offer(worker, waiting, claimants(with_tasks(campaigns, waiting, worker)))
+
+
+def _lease(offer: Offer, count: int, choice: _Choice) -> list[tuple[Attempt, int]]:
+    """Lease up to `count` tasks together."""
+    worker, waiting = offer.worker, offer.waiting
+    tasks = locked_in_turn(offer, waiting, count)
+    histories = _histories(list(tasks), worker)
     if any(history.is_to_be_checked for history in histories.values()):
         # Perhaps they go to other workers. Only now ask for tasks that do not: the question makes
         # the query several times as large, and few workers have such tasks.
-        tasks = list(locked(waiting.to_be_had_again(worker, choice.now))[:count])
-        histories = _histories(tasks, worker)
-    return _move_to_leased(tasks, histories, worker, choice)
+        tasks = locked_in_turn(offer, waiting.to_be_had_again(worker, choice.now), count)
+        histories = _histories(list(tasks), worker)
+    attempts = _move_to_leased(list(tasks), histories, worker, choice)
+    return [(attempt, tasks[attempt.task]) for attempt in attempts]
 
 
-def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
+def _lease_each(offer: Offer, count: int, choice: _Choice) -> list[tuple[Attempt, int]]:
     """Lease up to `count` tasks one by one; leave out those that cannot be leased."""
-    leased = 0
-    waiting = waiting.to_be_had_again(worker, choice.now)
+    waiting = offer.waiting.to_be_had_again(offer.worker, choice.now)
+    leased: list[Attempt] = []
+
+    def lease(numbers: Mapping[int, int]) -> dict[int, list[Attempt]]:
+        attempts = {}
+        for campaign, number in numbers.items():
+            own = waiting.filter(campaign=campaign)
+            attempts[campaign] = _leased_singly(own, number, offer.worker, choice, len(leased))
+            leased.extend(attempts[campaign])
+        return attempts
+
+    return take_turns(offer.claimants, count, lease)
+
+
+def _leased_singly(
+    waiting: TaskQuerySet, count: int, worker: Worker, choice: _Choice, first_ordinal: int
+) -> list[Attempt]:
+    leased: list[Attempt] = []
     first = waiting.values_list("pk", "campaign_id", "number")[: count + SPARE_TASKS]
     for pk, *name in list(first):
-        if leased == count:
+        if len(leased) == count:
             break
+        ordinal = first_ordinal + len(leased)
         try:
             with transaction.atomic():
                 tasks = list(locked(waiting.filter(pk=pk)))
                 histories = _histories(tasks, worker)
-                leased += _move_to_leased(tasks, histories, worker, choice, first_ordinal=leased)
+                leased += _move_to_leased(tasks, histories, worker, choice, first_ordinal=ordinal)
         except UNUSABLE:
             logger.exception("task %d/%d cannot be leased; it is left out for a while", *name)
             _set_aside(pk, TaskName(*name), choice.now)
     return leased
-
-
-def locked(waiting: TaskQuerySet) -> TaskQuerySet:
-    """Lock the tasks with their campaigns loaded; those that another claim has locked are left."""
-    return waiting.select_related("campaign").select_for_update(skip_locked=True, of=("self",))
 
 
 def _set_aside(pk: int, name: TaskName, now: dt.datetime) -> None:
@@ -349,17 +373,17 @@ def _move_to_leased(
     worker: Worker,
     choice: _Choice,
     first_ordinal: int = 0,
-) -> int:
+) -> list[Attempt]:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
     One more where a work budget is among them. Tasks whose guard is too long for the agent stay
-    pending. Returns how many were leased. Raises WrongState when one of them is not pending
-    after all; rolling back undoes the rest.
+    pending. Returns the new attempts. Raises WrongState when one of them is not pending after all;
+    rolling back undoes the rest.
     """
     budgets = budgets_of_claim(tasks, worker, choice.now)
     tasks = [task for task in tasks if budgets[task.pk] <= choice.longest_budget]
     if not tasks:
-        return 0
+        return []
     attempts = []
     for ordinal, task in enumerate(tasks, first_ordinal):
         attempt = lease_to(worker, task, budgets[task.pk], now=choice.now)
@@ -373,7 +397,7 @@ def _move_to_leased(
     Attempt.objects.bulk_create(attempts)
     changes = [change for attempt in attempts for change in claim_changes(attempt)]
     journal.record(journal.agent(worker), *changes, now=choice.now)
-    return len(tasks)
+    return attempts
 
 
 def lease_to(worker: Worker, task: Task, budget_seconds: float, *, now: dt.datetime) -> Attempt:

@@ -15,6 +15,7 @@ from campaigns.lifecycle.drawing import draw_slice
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.race_due import begin, due_race
 from campaigns.lifecycle.races import decide_races, give_up_kept_runs
+from campaigns.lifecycle.shares import enter
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState, Race, Result, Task
 from campaigns.notifications import events
@@ -141,3 +142,4 @@ def reactivate(
     if completed.update(state=CampaignState.ACTIVE, finished_at=None, **fields):
         change = Change(campaign, CampaignState.COMPLETED, CampaignState.ACTIVE)
         journal.record(actor, change, now=now, reason=reason)
+        enter(campaign)

@@ -15,6 +15,7 @@ from campaigns.models.journal import StateChange
 from campaigns.models.note import MAX_NOTE_LENGTH, Note
 from campaigns.models.race import Decision, Race
 from campaigns.models.result import Result, ResultQuerySet
+from campaigns.models.share import Share
 from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
@@ -35,6 +36,7 @@ from campaigns.models.states import (
     ChangeSubject,
     FailureClass,
     PackageOrigin,
+    QueueRank,
     RaceOutcome,
     TaskOrigin,
     TaskPurpose,
@@ -77,11 +79,13 @@ __all__ = [
     "PackageOrigin",
     "PersonalToken",
     "ProgressPoint",
+    "QueueRank",
     "Race",
     "RaceOutcome",
     "Result",
     "ResultClass",
     "ResultQuerySet",
+    "Share",
     "StateChange",
     "Task",
     "TaskName",

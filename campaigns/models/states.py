@@ -72,6 +72,16 @@ class TaskOrigin(models.TextChoices):
     ENQUEUED = "enqueued"
 
 
+class QueueRank(models.IntegerChoices):
+    """Which of a campaign's tasks are handed out first: those with the smallest number."""
+
+    # A race waits for all runs of a look before it decides.
+    RACE = 0
+    # Somebody asked for these, and may wait for them.
+    ENQUEUED = 1
+    SAMPLED = 2
+
+
 class TaskPurpose(models.TextChoices):
     """Why a task exists. Workers are never told."""
 

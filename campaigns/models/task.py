@@ -20,6 +20,7 @@ from campaigns.models.states import (
     MAX_BUDGET_SECONDS,
     MAX_UNPAID_TRIES,
     FailureClass,
+    QueueRank,
     TaskOrigin,
     TaskPurpose,
     TaskState,
@@ -31,34 +32,31 @@ from workers.models import Worker, WorkerQuerySet
 
 # A worker that nobody can take a task over from may have it again when this time has passed.
 ALONE_AGAIN_AFTER = dt.timedelta(minutes=10)
+_DUE_SINCE = {f"due_since_{rank.name.lower()}": rank for rank in QueueRank}
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
     """Queries that the lifecycle and the pages share."""
 
-    def claimable(
-        self, worker: Worker, now: dt.datetime, campaigns: CampaignQuerySet
-    ) -> TaskQuerySet:
-        """Return the pending tasks of these campaigns that the worker may have now, in queue order.
+    def claimable(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
+        """Return the pending tasks that the worker may have now, in the order of their campaign.
 
-        After a failure or a loss other workers come first for a while. The search begins at the
-        oldest task, because campaigns that are paused or not for this worker can have 100,000
-        older pending tasks.
+        After a failure or a loss other workers come first for a while. Which campaigns hand out
+        tasks to the worker is the caller's question. Filtered to one campaign, the tasks are read
+        in the order of its index.
         """
         head_start = dt.timedelta(seconds=settings.XEENET["OTHER_WORKER_FIRST_SECONDS"])
-        due = self.filter(state=TaskState.PENDING, available_at__lte=now).exclude(
+        tasks = self.due(now).exclude(
             of_same_owner("last_failed_worker", worker), available_at__gt=now - head_start
         )
-        # One probe of an index for each campaign, and campaigns are few.
-        first = due.filter(campaign=OuterRef("pk")).order_by("available_at")
-        campaigns = campaigns.exclude(Exists(_too_slow_for_all(worker)))
-        firsts = campaigns.annotate(first=Subquery(first.values("available_at")[:1]))
-        oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
-        tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
         tasks = tasks.exclude(not_on=worker.machine)
         too_slow = Exists(_too_slow(worker.pk, OuterRef("campaign"), OuterRef("work_seconds")))
         fast_enough = tasks.exclude(Q(max_steps__isnull=False) & Q(too_slow))
-        return fast_enough.order_by("available_at", "id")
+        return fast_enough.order_by("queue_rank", "available_at", "id")
+
+    def due(self, now: dt.datetime) -> TaskQuerySet:
+        """Return the tasks that wait and may be handed out now, in no order."""
+        return self.filter(state=TaskState.PENDING, available_at__lte=now)
 
     def to_be_had_again(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
         """Leave out the tasks that go to other workers: this one failed or had them too often."""
@@ -121,14 +119,32 @@ def _too_slow(worker: Any, campaign: Any, work_seconds: Any) -> AttemptQuerySet:
     return tries.filter(no_more).order_by()
 
 
-def _too_slow_for_all(worker: Worker) -> AttemptQuerySet:
-    """Return the worker's tries that rule out every task of the campaign of an outer query.
+def slow_for_none(campaigns: CampaignQuerySet, worker: Worker) -> CampaignQuerySet:
+    """Leave out the campaigns for whose every task the worker is too slow.
 
-    Claims then need not look at its tasks one by one.
+    Claims then need not look at their tasks one by one.
     """
-    return _too_slow(worker.pk, OuterRef("pk"), OuterRef("work_amount")).filter(
-        Q(task__work_seconds=None) | Q(task__campaign__work_unit=WorkUnit.SECONDS)
-    )
+    tries = _too_slow(worker.pk, OuterRef("pk"), OuterRef("work_amount"))
+    of_all = Q(task__work_seconds=None) | Q(task__campaign__work_unit=WorkUnit.SECONDS)
+    return campaigns.exclude(Exists(tries.filter(of_all)))
+
+
+def since_when_due(now: dt.datetime) -> dict[str, Subquery]:
+    """Return since when the oldest due task of each rank waits, for a query on campaigns.
+
+    One probe of an index each. `oldest_of` has the oldest of all from such a row.
+    """
+    due = Task.objects.due(now).filter(campaign=OuterRef("pk")).order_by("available_at")
+    return {
+        name: Subquery(due.filter(queue_rank=rank).values("available_at")[:1])
+        for name, rank in _DUE_SINCE.items()
+    }
+
+
+def oldest_of(row: Any) -> dt.datetime | None:
+    """Return since when the oldest due task waits of a campaign with `since_when_due`."""
+    times = (getattr(row, name) for name in _DUE_SINCE)
+    return min((time for time in times if time is not None), default=None)
 
 
 def other_machines(worker: Worker, now: dt.datetime) -> WorkerQuerySet:
@@ -186,6 +202,7 @@ class Task(models.Model):
 
     state = models.CharField(max_length=16, choices=TaskState, default=TaskState.PENDING)
     available_at = models.DateTimeField(default=timezone.now)
+    queue_rank = models.PositiveSmallIntegerField(choices=QueueRank, default=QueueRank.SAMPLED)
     # Fencing token of the attempt that may decide this task.
     lease_id = models.UUIDField(null=True, blank=True, unique=True)
     worker = models.ForeignKey(
@@ -212,15 +229,9 @@ class Task(models.Model):
         ordering: ClassVar = ["campaign_id", "number"]
         indexes: ClassVar = [
             models.Index(fields=["campaign", "state"], name="task_by_state"),
-            # Finds the next task to hand out, in one range over a small index.
+            # Finds the next tasks of one campaign to hand out, however many the others have.
             models.Index(
-                fields=["available_at", "id"],
-                name="task_pending",
-                condition=Q(state="pending"),
-            ),
-            # Finds the oldest task of one campaign, however many the others have.
-            models.Index(
-                fields=["campaign", "available_at", "id"],
+                fields=["campaign", "queue_rank", "available_at", "id"],
                 name="task_pending_of_campaign",
                 condition=Q(state="pending"),
             ),

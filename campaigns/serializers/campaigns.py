@@ -25,6 +25,7 @@ from campaigns.race.look import FEWEST_COMMON
 from campaigns.serializers.agents import DatasetReferenceSerializer
 from campaigns.serializers.forecasts import ProgressForecastSerializer
 from campaigns.serializers.known_fields import KnownFieldsSerializer
+from campaigns.serializers.shares import ShareSerializer
 from campaigns.serializers.values import ValBpbField
 from experiments.metrics import Direction
 from workers.api.fields import (
@@ -171,6 +172,7 @@ class CampaignDetailSerializer(CampaignSerializer):
         "launch: seconds for each unit of the script's terms, and whose speed it is. Null before, "
         "for a time budget, and where the script does not say what a step costs.",
     )
+    share = ShareSerializer(source="shared")
     progress = ProgressSerializer()
     finding = serializers.CharField(
         allow_blank=True,
@@ -186,7 +188,7 @@ class CampaignDetailSerializer(CampaignSerializer):
     class Meta(CampaignSerializer.Meta):
         fields = (
             *CampaignSerializer.Meta.fields,
-            *("search_space", "cost_model", "progress", "finding", "warnings"),
+            *("search_space", "cost_model", "share", "progress", "finding", "warnings"),
         )
         read_only_fields = fields
 

@@ -14,9 +14,12 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Any, Final, NamedTuple
 
+from campaigns.models.share import DEFAULT_WEIGHT
+from campaigns.sharing.order import waiting_order
+from campaigns.sharing.turns import Claimant
 from campaigns.standings.machines import Machine
 from campaigns.standings.pace import LEAST_SECONDS, Pace
-from campaigns.standings.turns import Batch, Busy, Turn, turns
+from campaigns.standings.turns import Busy, Turn, turns
 from workers.models import paused_by_owner
 from xeenet_site.web.formats import HOUR, clock, duration, two_digits
 from xeenet_site.web.plain_text import plain
@@ -31,8 +34,7 @@ LONGEST_ERROR: Final = 200
 OUTDATED: Final = "no worker online has its script: update a worker"
 MEASURES: Final = "its worker measures its speed first, one to five minutes"
 ALL_MEASURE: Final = "its workers measure their speed first, one to five minutes"
-# The oldest task comes first, of whichever campaign, and nobody knows how long these take.
-BEHIND: Final = "waits: its workers run older tasks of other campaigns first"
+BEHIND: Final = "takes turns with campaigns of whose runs nobody knows the length yet"
 UNKNOWN: Final = "time left is known after the first task"
 
 
@@ -127,27 +129,25 @@ class Forecast:
         workers = f"{self.machines:,} worker{'' if self.machines == 1 else 's'}"
         after = ""
         if ahead := round(float(two_digits(self.ahead) or 0)):
-            after = f", and {ahead:,} of other campaigns {'is' if ahead == 1 else 'are'} older"
+            after = f", in turn with {ahead:,} of other campaigns"
         return f"{rests[0].upper()}{rests[1:]}, {tasks} on {workers}{after}."
 
 
 def forecasts(
-    questions: Mapping[int, Question], queue: Sequence[Batch], *, now: dt.datetime
+    questions: Mapping[int, Question], claimants: Mapping[int, Claimant], *, now: dt.datetime
 ) -> dict[int, Forecast]:
     """Return when the open tasks of each campaign are done, by its id.
 
-    The questions are of all campaigns with open tasks, and `queue` is what waits of them, in the
-    order in which it is handed out; it may be empty for a single one. What waits beyond it comes
-    last: a task whose lease ran out, and what is kept for a race.
+    The questions are of all campaigns with open tasks, and `claimants` says how these take turns; a
+    campaign that is not in it has the defaults. What waits has its turns with the rest: a task
+    whose lease ran out, too, and what is kept for a race.
     """
     loads = {campaign: _Load.of(question, now) for campaign, question in questions.items()}
-    beyond = {campaign: question.waiting for campaign, question in questions.items()}
-    batches = []
-    for batch in queue:
-        tasks = min(batch.tasks, beyond.get(batch.campaign, 0))
-        beyond[batch.campaign] = beyond.get(batch.campaign, 0) - tasks
-        batches.append(Batch(batch.campaign, tasks))
-    batches += [Batch(campaign, tasks) for campaign, tasks in sorted(beyond.items())]
+    batches = waiting_order(
+        (claimants.get(campaign) or _usual(campaign, question), question.waiting)
+        for campaign, question in sorted(questions.items())
+        if loads[campaign].seconds
+    )
     slots = {machine.pk: machine.slots for load in loads.values() for machine in load.ready}
     seconds = {campaign: load.seconds for campaign, load in loads.items() if load.seconds}
     busy = [run for load in loads.values() for run in load.busy]
@@ -156,6 +156,12 @@ def forecasts(
         campaign: _forecast(question, loads[campaign], known.get(campaign), now=now)
         for campaign, question in questions.items()
     }
+
+
+def _usual(campaign: int, question: Question) -> Claimant:
+    """Return a campaign that has been handed out nothing, of an owner of its own."""
+    seconds = question.budget_seconds or LEAST_SECONDS
+    return Claimant(campaign, -campaign, None, 0.0, DEFAULT_WEIGHT, seconds)
 
 
 @dataclass(frozen=True)

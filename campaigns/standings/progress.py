@@ -6,10 +6,12 @@ import datetime as dt
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from campaigns.models import BudgetKind, Campaign, CampaignState, TaskState, WorkUnit
+from campaigns.models.share import DEFAULT_WEIGHT
+from campaigns.sharing.turns import Claimant
 from campaigns.standings import leaderboard
 from campaigns.standings.forecast import APPROVAL, Forecast, Question, Run, forecasts
 from campaigns.standings.machines import Machine, Needs, machines_heard_of
@@ -18,7 +20,7 @@ from campaigns.standings.queue import Queue, Running, queue_of
 from campaigns.standings.task_counts import ended_tasks, failed_by_class, tasks_by_state
 from campaigns.work.cost import GUARD_FACTOR
 
-# Stands for the id of a campaign that has none yet; as the largest it comes last in the queue.
+# Stands for the id of a campaign that has none yet; the largest, as it will be.
 NEW: Final = sys.maxsize
 
 
@@ -128,11 +130,16 @@ def to_come(campaign: Campaign) -> int:
 def forecast_of_new(campaign: Campaign, tasks: int, *, now: dt.datetime) -> Forecast:
     """Forecast so many tasks of a campaign that is not stored, as if it were launched now.
 
-    It needs its package, and is expected to take its budget for each run. All tasks that wait now
-    are older than its own.
+    It needs its package, and is expected to take its budget for each run. It takes turns with the
+    campaigns that have tasks now.
     """
     campaign.pk, campaign.state = NEW, CampaignState.ACTIVE
     queue = queue_of([])
+    entering = Claimant(
+        *(NEW, campaign.owner_id, None, queue.smallest_account),
+        *(DEFAULT_WEIGHT, campaign.time_budget_seconds),
+    )
+    queue = replace(queue, claimants={**queue.claimants, NEW: entering})
     told, _, _ = _forecasts([campaign], {NEW: tasks}, queue, paces(queue.others), now=now)
     return told[NEW]
 
@@ -224,7 +231,7 @@ def _forecasts(
             state=_why_not_handed_out(campaign),
         )
     upcoming = {pk: len(later.get(pk, ())) for pk in questions}
-    return forecasts(questions, queue.waiting, now=now), machines if live else None, upcoming
+    return forecasts(questions, queue.claimants, now=now), machines if live else None, upcoming
 
 
 def _why_not_handed_out(campaign: Campaign) -> str:

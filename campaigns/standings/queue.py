@@ -1,4 +1,4 @@
-"""Which tasks run, and which wait in what order: the queue that all campaigns share."""
+"""Which tasks run, how many wait, and how campaigns take turns: what all of them share."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from django.db.models import BigIntegerField, Count, Exists, F, Min, OuterRef, Q
 from django.db.models.functions import JSONObject
 
 from campaigns.models import AttemptOutcome, Campaign, CampaignState, Package, Task, TaskState
-from campaigns.standings.turns import Batch
+from campaigns.models.share import DEFAULT_WEIGHT
+from campaigns.sharing.turns import Claimant
 from xeenet_site.web.prepared import Prepared, Slot
 
-# Tasks that came at different times are so many rows at most; of more, the oldest are read.
+# Tasks that began at different times are so many rows at most.
 MOST_ROWS: Final = 5_000
 # In the order in which they are read.
 _CAMPAIGN: Final = "0 campaign"
 _RUNS: Final = "1 run"
 _WAITS: Final = "2 waits"
-_NO_LEASE: Final = (Value(None, models.DateTimeField()), Value(None, models.BigIntegerField()))
+_NO_TIME: Final = Value(None, models.DateTimeField())
+_NO_LEASE: Final = (_NO_TIME, Value(None, models.BigIntegerField()))
 _PACKAGE: Final = "package__"
 # No campaign has this key.
 _NOBODY: Final = 0
@@ -33,6 +35,7 @@ _COLUMNS: Final = (
     *("budget_kind", "time_budget_seconds", "work_unit", "work_amount", "cost_model"),
     *("package__sha256", "package__origin", "package__approved_at"),
 )
+_SHARE: Final = ("owner_id", "share__place", "share__account", "share__weight")
 
 
 class Running(NamedTuple):
@@ -49,14 +52,16 @@ class Running(NamedTuple):
 
 @dataclass(frozen=True)
 class Queue:
-    """What workers hold of each campaign, and what waits, in the order of claims.
+    """What workers hold of each campaign, what waits, and how campaigns take turns.
 
-    `waiting` has pending tasks of active campaigns, and is empty where only one has any. `others`
-    are the further campaigns with tasks in it, with the columns that a forecast needs.
+    `pending` counts the pending tasks of active campaigns, and is empty where only one has any.
+    `claimants` are the campaigns with open tasks, as claims see them. `others` are the further ones
+    of these, with the columns that a forecast needs.
     """
 
     running: Mapping[int, Sequence[Running]] = field(default_factory=dict)
-    waiting: Sequence[Batch] = ()
+    pending: Mapping[int, int] = field(default_factory=dict)
+    claimants: Mapping[int, Claimant] = field(default_factory=dict)
     others: Sequence[Campaign] = ()
 
     def upcoming(self, slots: Mapping[int, int]) -> dict[int, list[Running]]:
@@ -77,34 +82,37 @@ class Queue:
         return dict(found)
 
     @property
-    def pending(self) -> dict[int, int]:
-        """How many tasks of each campaign are in the order."""
-        counted: dict[int, int] = defaultdict(int)
-        for batch in self.waiting:
-            counted[batch.campaign] += batch.tasks
-        return counted
+    def smallest_account(self) -> float:
+        """Where the account of a campaign that is launched now begins, of those with tasks."""
+        accounts = [
+            each.account for each in self.claimants.values() if each.campaign in self.pending
+        ]
+        return min(accounts, default=0.0)
 
 
 def queue_of(campaigns: Sequence[Campaign]) -> Queue:
     """Return what runs of all campaigns, and what waits if others than one wait. One query.
 
-    The order of waiting tasks matters only between campaigns, so that of one alone is not read.
+    Turns matter only between campaigns, so what waits of one alone is not counted.
     """
     listed = {campaign.pk for campaign in campaigns}
     active = [campaign.pk for campaign in campaigns if campaign.state == CampaignState.ACTIVE]
     running: dict[int, list[Running]] = defaultdict(list)
-    waiting, others = [], []
-    # Campaigns and runs come first, then what waits in the order of claims.
+    pending: dict[int, int] = {}
+    claimants, others = {}, []
     for what, at, campaign, until, holder, columns, _, number in _QUEUE.rows(
         alone=active[0] if len(active) == 1 else _NOBODY
     ):
         if what == _RUNS:
             running[campaign] += [Running(at, until, holder)] * number
         elif what == _WAITS:
-            waiting.append(Batch(campaign, number))
-        elif campaign not in listed:
-            others.append(_campaign(campaign, columns))
-    return Queue(dict(running), waiting, sorted(others, key=lambda campaign: campaign.pk))
+            pending[campaign] = number
+        else:
+            claimants[campaign] = _claimant(campaign, columns)
+            if campaign not in listed:
+                others.append(_campaign(campaign, columns))
+    others.sort(key=lambda campaign: campaign.pk)
+    return Queue(dict(running), pending, claimants, others)
 
 
 def _queue() -> QuerySet[Any, Any]:
@@ -117,7 +125,7 @@ def _queue() -> QuerySet[Any, Any]:
     # The index of waiting tasks has all that is read of these.
     rows = _rows(runs, _RUNS, F("attempts__started_at"), F("lease_expires_at"), F("worker_id"))
     rows = rows.union(
-        _rows(pending.filter(Exists(rivals)), _WAITS, F("available_at"), *_NO_LEASE),
+        _rows(pending.filter(Exists(rivals)), _WAITS, _NO_TIME, *_NO_LEASE),
         _campaigns(Campaign.objects.filter(waits | Q(holds)).order_by()),
         all=True,
     )
@@ -141,10 +149,10 @@ def _campaigns(campaigns: QuerySet[Campaign]) -> QuerySet[Any, Any]:
     """Return the columns of campaigns as rows of the queue, so that no further query loads them."""
     rows = campaigns.annotate(
         what=Value(_CAMPAIGN, models.CharField()),
-        at=Value(None, models.DateTimeField()),
+        at=_NO_TIME,
         until=_NO_LEASE[0],
         holder=_NO_LEASE[1],
-        columns=JSONObject(**{name: F(name) for name in _COLUMNS}),
+        columns=JSONObject(**{name: F(name) for name in (*_COLUMNS, *_SHARE)}),
         first=Value(0, models.BigIntegerField()),
         number=Value(0, models.BigIntegerField()),
     )
@@ -153,6 +161,12 @@ def _campaigns(campaigns: QuerySet[Campaign]) -> QuerySet[Any, Any]:
 
 # Each page of a campaign and each list asks it.
 _QUEUE: Final = Prepared(_queue)
+
+
+def _claimant(pk: int, columns: dict[str, Any]) -> Claimant:
+    owner, place, account, weight = (columns[name] for name in _SHARE)
+    seconds = columns["time_budget_seconds"]
+    return Claimant(pk, owner, place, account or 0.0, weight or DEFAULT_WEIGHT, seconds)
 
 
 def _campaign(pk: int, columns: dict[str, Any]) -> Campaign:

@@ -1,26 +1,21 @@
 """When the tasks of campaigns that share machines get their turn. Pure: no database, no clock.
 
-A free slot takes the oldest task that its machine may run, of whichever campaign. Here tasks flow:
+A free slot takes the next task that its machine may run, of whichever campaign. Here tasks flow:
 a batch is work that the free slots do together, and a slot that runs a task is free when that ends.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from campaigns.sharing.order import Batch
+
 # Of a batch that is done up to so little nothing is left.
 _NOTHING: Final = 1e-9
-
-
-class Batch(NamedTuple):
-    """Tasks of one campaign that wait one after the other in the queue."""
-
-    campaign: int
-    tasks: int
 
 
 class Busy(NamedTuple):
@@ -80,12 +75,9 @@ def turns(
             releases.append((left, group))
     begins, ends = _flow(batches, list(groups.values()), releases)
     last = {batch.campaign: place for place, batch in enumerate(batches)}
+    ahead = _ahead(batches, last, seconds)
     return {
-        campaign: Turn(
-            begins.get(place, math.inf),
-            ends.get(place, math.inf),
-            *_ahead(place, batches, seconds),
-        )
+        campaign: Turn(begins.get(place, math.inf), ends.get(place, math.inf), *ahead[campaign])
         for campaign, place in last.items()
     }
 
@@ -159,18 +151,22 @@ def _flow(
 
 
 def _ahead(
-    place: int, batches: Sequence[Batch], seconds: Mapping[int, Mapping[int, float]]
-) -> tuple[int, float]:
-    """Return how many tasks of others are ahead of this batch, and its campaign's share of work."""
-    campaign = batches[place].campaign
-    able = seconds[campaign].keys()
-    ahead, own, others = 0, 0.0, 0.0
-    for batch in batches[: place + 1]:
-        times = seconds[batch.campaign]
-        work = batch.tasks * sum(times.values()) / len(times)
-        if batch.campaign == campaign:
-            own += work
-        elif able & times.keys():
-            ahead += batch.tasks
-            others += work
-    return ahead, own / (own + others) if math.isfinite(others) and own else 0.0
+    batches: Sequence[Batch], last: Mapping[int, int], seconds: Mapping[int, Mapping[int, float]]
+) -> dict[int, tuple[int, float]]:
+    """Return by campaign how many tasks of others are ahead of its last, and its share of work."""
+    needed = {batch.campaign: seconds[batch.campaign] for batch in batches}
+    mean = {campaign: sum(times.values()) / len(times) for campaign, times in needed.items()}
+    able = {campaign: frozenset(times) for campaign, times in needed.items()}
+    handed_out: Counter[int] = Counter()
+    found = {}
+    for place, (campaign, tasks) in enumerate(batches):
+        handed_out[campaign] += tasks
+        if last[campaign] == place:
+            # Few kinds of machines, however many campaigns.
+            rivals = {kind for kind in set(able.values()) if kind & able[campaign]}
+            others = [key for key in handed_out if key != campaign and able[key] in rivals]
+            own = handed_out[campaign] * mean[campaign]
+            theirs = sum(handed_out[key] * mean[key] for key in others)
+            share = own / (own + theirs) if math.isfinite(theirs) and own else 0.0
+            found[campaign] = (sum(handed_out[key] for key in others), share)
+    return found

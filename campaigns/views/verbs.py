@@ -30,6 +30,8 @@ FIELDS: Final = {
     "arm": "the arm",
     "text": "the note",
     "min_effect": "the smallest difference that matters",
+    "weight": "the weight",
+    "place": "the place",
     "races_automatically": "the race that begins by itself:",
 }
 
@@ -145,7 +147,7 @@ def race_options(request: HttpRequest, pk: int) -> HttpResponse:
             signed_in_user(request),
             campaign,
             races_automatically=request.POST.get("races_automatically") == "True",
-            min_effect=_decimal(request, "min_effect"),
+            min_effect=decimal(request, "min_effect"),
             now=database_now(),
         )
     except lifecycle.LifecycleError as error:
@@ -166,7 +168,7 @@ def whole_number(request: HttpRequest, name: str) -> int:
     return _number_of(request.POST.get(name, ""), name)
 
 
-def _decimal(request: HttpRequest, name: str) -> float:
+def decimal(request: HttpRequest, name: str) -> float:
     """Return a field of the posted form. Raises InvalidCampaign if it is no number."""
     try:
         return float(request.POST.get(name, ""))

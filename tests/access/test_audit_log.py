@@ -186,6 +186,15 @@ ACTS: dict[str, Act] = {
         person, running(), races_automatically=True, now=NOW
     ),
     "campaigns.steering.finish": finish,
+    "campaigns.steering.set_share": lambda person: steering.set_share(
+        person, running(), {"place": 2}, now=NOW
+    ),
+    "campaigns.steering.set_place": lambda person: steering.set_place(
+        person, running(), 2, now=NOW
+    ),
+    "campaigns.steering.set_weight": lambda person: steering.set_weight(
+        person, running(), 2.0, now=NOW
+    ),
     "campaigns.steering.raise_attempts": raise_attempts,
     "campaigns.steering.enqueue": enqueue,
     "campaigns.steering.run_again": run_again,

@@ -37,6 +37,8 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/race": {"arms": [0, 1]},
     "/race-options": {"min_effect": 0.1},
     "/race-options/": {"min_effect": 0.1},
+    "/share": {"place": 1},
+    "/share/": {"place": 1},
     "/plan": {"delta": 0.1},
     "/add-tasks/": {"count": 1},
     "arms/<int:number>/again/": {"times": 1},

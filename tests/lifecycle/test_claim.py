@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from campaigns import lifecycle
+from campaigns.lifecycle.claimants import with_tasks
 from campaigns.models import Attempt, AttemptOutcome, Campaign, Task, TaskState
 from tests.factories import (
     NOW,
@@ -29,19 +30,15 @@ from workers.protocol import FailureClass
 pytestmark = pytest.mark.django_db
 
 
-def test_a_claim_leases_the_oldest_tasks_in_order() -> None:
-    active_campaign(3, now=at(10))
-    older = active_campaign(2, now=NOW)
+def test_a_claim_leases_the_oldest_tasks_of_each_campaign_in_turn() -> None:
+    first = active_campaign(3, now=at(10))
+    second = active_campaign(2, now=NOW)
 
-    answer = claim(worker(), 3, now=at(20))
+    answer = claim(worker(), 4, now=at(20))
 
-    first, second, third = (attempt.task for attempt in answer.attempts)
-    assert [(first.campaign, first.number), (second.campaign, second.number)] == [
-        (older, 0),
-        (older, 1),
-    ]
-    assert third.number == 0
-    assert third.campaign != older
+    assert {(attempt.task.campaign, attempt.task.number) for attempt in answer.attempts} == {
+        (campaign, number) for campaign in (first, second) for number in (0, 1)
+    }
     assert answer.reason == ""
 
 
@@ -220,11 +217,11 @@ def test_a_claim_costs_the_same_queries_for_one_task_and_for_eight(
     active_campaign(10)
     claimant = worker()
     # Read overdue leases, the worker, an earlier answer to this claim id, how many leases it holds,
-    # tasks and their last attempts; write leases, attempts and journal; read the answer; around
-    # them a savepoint.
-    with django_assert_num_queries(10 + 2):
+    # whose turn it is, tasks and their last attempts; write leases, attempts and journal; read the
+    # answer; around them a savepoint.
+    with django_assert_num_queries(11 + 2):
         claim(claimant)
-    with django_assert_num_queries(10 + 2):
+    with django_assert_num_queries(11 + 2):
         attempts = claim(claimant, 8, now=at(1)).attempts
         # Building the answer needs no further query.
         assert len({str(attempt.task.config | {"n": attempt.number}) for attempt in attempts}) == 8
@@ -251,11 +248,12 @@ def test_a_claim_reads_none_of_the_many_older_tasks_that_it_may_not_give(why: st
     claimant = worker()
 
     campaigns = Campaign.objects.handing_out_to(claimant).runnable_by(claimant)
-    first = Task.objects.claimable(claimant, at(2), campaigns)[:1]
-    plan = json.loads(first.explain(format="json", analyze=True))[0]["Plan"]
-
-    assert rows_read(plan) < 100
-    assert [task.campaign for task in first] == [newer]
+    tasks = Task.objects.claimable(claimant, at(2))
+    takers = with_tasks(campaigns, tasks, claimant)
+    for query in (takers, tasks.filter(campaign=newer)[:1]):
+        plan = json.loads(query.explain(format="json", analyze=True))[0]["Plan"]
+        assert rows_read(plan) < 100
+    assert [campaign for campaign, *_ in takers] == [newer.pk]
 
 
 def test_who_could_not_begin_in_one_campaign_gets_others_first() -> None:

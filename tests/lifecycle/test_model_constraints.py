@@ -160,9 +160,19 @@ def note(**fields: Any) -> None:
     Note.objects.create(campaign=arm.campaign, **given)
 
 
+def share(**fields: Any) -> None:
+    change(active_campaign(1).share, **fields)
+
+
 CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_state_known", lambda: change(active_campaign(1), state="running")),
     ("campaign_isolation_known", lambda: change(active_campaign(1), required_isolation="")),
+    ("share_account_sane", lambda: share(account=-1.0)),
+    ("share_account_sane", lambda: share(account=float("inf"))),
+    ("share_weight_sane", lambda: share(weight=0.0)),
+    ("share_weight_sane", lambda: share(weight=100.1)),
+    ("share_place_sane", lambda: share(place=0)),
+    ("share_place_sane", lambda: share(place=1_001)),
     ("package_origin_known", lambda: change(active_campaign(1).package, origin="sent")),
     (
         "package_judged_one_way",

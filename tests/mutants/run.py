@@ -63,6 +63,7 @@ from tests.mutants.race import RACE
 from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
+from tests.mutants.sharing import SHARING
 from tests.mutants.site import SITE
 from tests.mutants.work import WORK
 
@@ -73,6 +74,7 @@ MUTANTS: Final = (
         *CLAIMS,
         *CLAIM_STATEMENTS,
         *HELD,
+        *SHARING,
         *EXPIRIES,
         *PACES_TOLD,
         *SUBMITS,

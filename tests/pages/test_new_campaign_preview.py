@@ -69,22 +69,22 @@ def test_cost_is_told_for_the_workers_that_are_here(researcher: Client) -> None:
     assert "3 tasks at a time on 2 workers online" in page
 
 
-def test_a_new_campaign_waits_behind_older_ones(researcher: Client) -> None:
+def test_a_new_campaign_takes_turns_with_others(researcher: Client) -> None:
     now = database_now()
     factories.worker(last_seen_at=now, slots=2)
     alone = posted(researcher, FRAGMENT, task_count=4, time_budget_seconds=20).text
     assert "2 tasks at a time on 1 worker online</dd>" in alone
     assert ">40 s</dd>" in alone
-    older = factories.active_campaign(10, now=now, time_budget_seconds=20.0)
+    other = factories.active_campaign(10, now=now, time_budget_seconds=20.0)
     page = posted(researcher, FRAGMENT, task_count=4, time_budget_seconds=20).text
-    assert "2 tasks at a time on 1 worker online, behind 10 older tasks of other campaigns" in page
-    # Ten runs of 20 s by twos, then its own four.
-    assert ">2 m 20 s</dd>" in page
+    assert "2 tasks at a time on 1 worker online, in turn with 4 tasks of other campaigns" in page
+    # Its four runs of 20 s and four of the other, by twos.
+    assert ">1 m 20 s</dd>" in page
     # Once it is launched its progress says the same.
     new = factories.active_campaign(4, now=now + dt.timedelta(seconds=1), time_budget_seconds=20.0)
     told = campaign_progress(new, now=now + dt.timedelta(seconds=1)).forecast
-    assert (told.ahead, told.eta_seconds) == (10, 140)
-    lifecycle.pause(older, now=now)
+    assert (told.ahead, told.eta_seconds) == (4, 80)
+    lifecycle.pause(other, now=now)
     lifecycle.pause(new, now=now)
     page = posted(researcher, FRAGMENT, task_count=4, time_budget_seconds=20).text
     assert ">40 s</dd>" in page

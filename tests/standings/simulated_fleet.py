@@ -6,7 +6,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from django.test import TestCase
+
 from campaigns import lifecycle
+from campaigns.lifecycle.charges import CHARGES
 from campaigns.models import Attempt, Campaign
 from tests import factories
 from tests.factories import at, finish
@@ -49,9 +52,12 @@ class Agent:
                 lifecycle.renew(self.worker, attempt.lease_id, now=now)
         free = self.slots - len(self.runs)
         if free and self.next_claim <= second:
-            claim = lifecycle.claim(
-                self.worker, claim_id=uuid.uuid4(), count=free, now=now, slots=self.slots
-            )
+            # What a claim hands out is charged after its commit.
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                claim = lifecycle.claim(
+                    self.worker, claim_id=uuid.uuid4(), count=free, now=now, slots=self.slots
+                )
+            CHARGES.fold()
             self.runs += [(second + self.seconds, attempt) for attempt in claim.attempts]
             self.next_claim = second + POLL_SECONDS
 

@@ -223,27 +223,43 @@ def test_work_has_no_end_while_every_worker_measures_its_speed() -> None:
 
 
 @pytest.mark.django_db
-def test_campaigns_that_share_a_fleet_are_foretold_in_the_order_of_their_tasks() -> None:
-    older, younger, clock = active_campaign(12), active_campaign(12, now=at(1)), Clock()
+def test_campaigns_that_share_a_fleet_are_foretold_by_their_turns() -> None:
+    large, small, clock = active_campaign(12), active_campaign(12, now=at(1)), Clock()
     clock.join(seconds=10, slots=2)
     clock.run(until=5)
-    lifecycle.add_tasks(Campaign.objects.get(pk=older.pk), 8, now=at(5))
+    lifecycle.add_tasks(Campaign.objects.get(pk=large.pk), 8, now=at(5))
     clock.run(until=44)
-    known = [forecast_of(campaign, clock.seconds) for campaign in (older, younger)]
-    # Two of the older wait, then the younger has its turn, and last come those that were added.
-    assert [forecast.ahead for forecast in known] == [12, 2]
-    assert known[0].tasks_per_hour == pytest.approx(2 * 360 * 10 / 22)
-    assert "2 tasks at a time on 1 worker, and 12 of other campaigns are older." in known[0].basis
+    known = [forecast_of(campaign, clock.seconds) for campaign in (large, small)]
+    # Of the large one 15 wait, of the small one 7: they take turns until the small one is done.
+    assert [forecast.ahead for forecast in known] == [7, 7]
+    assert known[0].tasks_per_hour == pytest.approx(2 * 360 * 15 / 22)
+    assert "2 tasks at a time on 1 worker, in turn with 7 of other campaigns." in known[0].basis
     fresh = list(Campaign.objects.select_related("package"))
     listed = outlook(fresh, now=at(clock.seconds))
-    assert [listed.forecasts[campaign.pk] for campaign in (older, younger)] == known
+    assert [listed.forecasts[campaign.pk] for campaign in (large, small)] == known
     ends = {}
-    for campaign, other in ((younger, older), (older, younger)):
+    for campaign, other in ((small, large), (large, small)):
         clock.run(done=is_done(campaign))
         ends[campaign.pk] = clock.seconds
-        assert is_done(other)() == (campaign == older)
-    for campaign, forecast in zip((older, younger), known, strict=True):
+        assert is_done(other)() == (campaign == large)
+    for campaign, forecast in zip((large, small), known, strict=True):
         assert forecast.eta_seconds == pytest.approx(ends[campaign.pk] - 44, abs=10)
+
+
+@pytest.mark.django_db
+def test_weight_and_owners_order_are_foretold_too() -> None:
+    owner = factories.user()
+    heavy, first, later = (active_campaign(12, owner=each) for each in (None, owner, owner))
+    lifecycle.set_weight(heavy, 2.0)
+    lifecycle.set_place(first, 1)
+    clock = Clock()
+    clock.join(seconds=10, slots=2)
+    clock.run(until=1)
+    known = {campaign.pk: forecast_of(campaign, 1) for campaign in (heavy, first, later)}
+    for campaign in (first, heavy, later):
+        clock.run(done=is_done(campaign))
+        assert known[campaign.pk].eta_seconds == pytest.approx(clock.seconds - 1, abs=25)
+    assert (known[first.pk].eta_seconds or 0) < (known[later.pk].eta_seconds or 0) - 50
 
 
 @pytest.mark.django_db

@@ -34,6 +34,7 @@ from campaigns.serializers.campaigns import (
     RaiseAttemptsSerializer,
     ReasonSerializer,
 )
+from campaigns.serializers.shares import SetShareSerializer
 from campaigns.serializers.tasks import AskSerializer
 
 
@@ -208,6 +209,19 @@ class RaceOptionsView(VerbView):
     )
     def post(self, request: Request, pk: int) -> Response:
         return self.change(steering.set_race_options, **body(RaceOptionsSerializer, request))
+
+
+class ShareView(VerbView):
+    """Set a campaign's place in its owner's order, or, for operators, its weight beside others."""
+
+    @extend_schema(
+        operation_id="set_share",
+        tags=["campaigns"],
+        request=SetShareSerializer,
+        responses=_CHANGED,
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(steering.set_share, chosen=body(SetShareSerializer, request))
 
 
 class AskView(VerbView):

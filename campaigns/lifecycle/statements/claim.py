@@ -1,8 +1,9 @@
-"""`lifecycle.claim` of a known worker that may claim, in three statements and one transaction.
+"""`lifecycle.claim` of a known worker that may claim, in four statements and one transaction.
 
-The first reads the worker and takes its lock, the second locks the tasks, the third writes all that
-a claim writes. What has to see the locks' effect (the leases held, whether the claim is a
-repetition, the tasks' earlier attempts) is read after the statement that took them.
+The first reads the worker and takes its lock, the second reads whose turn it is, the third locks
+the tasks, the fourth writes all that a claim writes. What has to see the locks' effect (the leases
+held, whether the claim is a repetition, the tasks' earlier attempts) is read after the statement
+that took them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from django.db import transaction
 from campaigns.clock import read_at
 from campaigns.lifecycle import claims
 from campaigns.lifecycle.claim_reasons import NOTHING_WAITS, why_fewer, why_full, why_nothing
+from campaigns.lifecycle.claim_turns import charge
 from campaigns.lifecycle.claims import Claim, lease_to
 from campaigns.lifecycle.expiry import sweep
 from campaigns.lifecycle.guards import budgets_of, experiments_guarded
@@ -65,7 +67,7 @@ class _Got(NamedTuple):
     now: dt.datetime
     attempts: list[Attempt]
     held: int  # leases before
-    waits: bool  # see `claim_tasks.Picked`
+    waits: bool  # see `claim_tasks.Offered`
 
 
 def _lease(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) -> _Got:
@@ -77,14 +79,17 @@ def _lease(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) ->
         raise _Unusual
     see(worker, caller.session_seen_at, data["boot_id"], now)
     longest = claims.longest_budget(data.get("longest_seconds"))
-    picked = claim_tasks.pick(worker, data["claim_id"], data["count"], longest, now)
-    if picked.is_repeated or not _has_slots(worker, data, picked.held):
+    pick = claim_tasks.Pick(worker, data["claim_id"], longest, now)
+    offered = pick.offered()
+    if offered.is_repeated or not _has_slots(worker, data, offered.held):
         raise _Unusual
-    tasks = picked.tasks[: _room(data, picked.held)]
-    attempts = _leased(tasks, worker, longest, now)
+    count = min(data["count"], _room(data, offered.held))
+    tasks = pick.in_turn(offered.claimants, count)
+    attempts = _leased(list(tasks), worker, longest, now)
     if attempts and not claim_moves.write(worker, data["claim_id"], attempts, now):
         raise _Unusual
-    return _Got(worker, now, attempts, picked.held, picked.waits)
+    charge([(attempt, tasks[attempt.task]) for attempt in attempts], offered.claimants)
+    return _Got(worker, now, attempts, offered.held, offered.waits)
 
 
 def _room(data: Mapping[str, Any], held: int) -> int:

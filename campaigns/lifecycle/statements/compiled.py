@@ -174,8 +174,11 @@ class Select(Generic[M]):
         return self._compiler.get_converters([column[0] for column in self._compiler.select])
 
 
-def select(rows: models.QuerySet[M, Any], limit: Slot | None = None) -> Select[M]:
-    """Compile a query; `limit` says how many rows it has at most."""
+def select(rows: models.QuerySet[M, Any], limit: Slot | Column | None = None) -> Select[M]:
+    """Compile a query; `limit` says how many rows it has at most.
+
+    A column of another part of the statement may be the limit where the query is LATERAL.
+    """
     if limit is not None:
         rows = rows[:_A_LIMIT]
     compiler = rows.query.get_compiler(using=connection.alias)
@@ -183,7 +186,8 @@ def select(rows: models.QuerySet[M, Any], limit: Slot | None = None) -> Select[M
     if limit is not None:
         # Behind it are only the locks, which have no parameters.
         head, tail = sql.text.rsplit(f" LIMIT {_A_LIMIT}", 1)
-        sql = Sql(f"{head} LIMIT %s{tail}", (*sql.parameters, limit))
+        text, parameters = limit.as_sql()
+        sql = Sql(f"{head} LIMIT {text}{tail}", (*sql.parameters, *parameters))
     return Select(sql, compiler)
 
 

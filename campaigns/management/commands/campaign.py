@@ -16,6 +16,7 @@ from campaigns.management.arm_verbs import ArmVerbs, add_arm_verbs
 from campaigns.management.class_verbs import ClassVerbs, add_class_verbs
 from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.management.race_verbs import RaceVerbs, add_race_verbs
+from campaigns.management.share_verbs import ShareVerbs, add_share_verb
 from campaigns.management.terminal import (
     attempt_line,
     change_line,
@@ -40,7 +41,7 @@ from xeenet_site.web.plain_text import plain
 EVENTS: Final = 100
 
 
-class Command(RaceVerbs, ClassVerbs, ArmVerbs):
+class Command(RaceVerbs, ClassVerbs, ArmVerbs, ShareVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
@@ -104,6 +105,7 @@ class Command(RaceVerbs, ClassVerbs, ArmVerbs):
         command.add_argument("--worker", metavar="NAME")
         add_race_verbs(verbs, _campaign)
         add_class_verbs(verbs, _campaign)
+        add_share_verb(verbs, _campaign)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         with say_what_is_refused():

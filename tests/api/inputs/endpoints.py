@@ -177,6 +177,12 @@ def race_options() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, method, f"{url}-options", body
 
 
+def share() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, _ = signed_in_client(factories.user(role=roles.OPERATOR))
+    campaign = factories.active_campaign(2)
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/share", {"weight": 2.0, "place": 1}
+
+
 def plan_race() -> tuple[APIClient, str, str, dict[str, Any]]:
     race = factories.decided_race()
     body = {"delta": 0.1, "power": 0.8}
@@ -246,6 +252,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     raise_attempts,
     start_race,
     race_options,
+    share,
     run_again,
     note_on_arm,
     note_on_task,

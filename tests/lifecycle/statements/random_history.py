@@ -43,6 +43,8 @@ _STEPS: Final = {
     "retry_task": 1,
     "run_again": 2,
     "start_race": 1,
+    "set_share": 2,
+    "level_accounts": 1,
     "pause_or_resume_a_worker": 2,
     "start_an_agent_anew": 1,
     "update_an_agent": 1,
@@ -122,14 +124,15 @@ def new_world() -> World:
         settle(agent)
     factories.calibrate(agents[1].worker, now=at(0))
     factories.calibrate(agents[2].worker, 0.5, now=at(0))
+    owner = factories.user("owner")
     campaigns = (
-        factories.active_campaign(8, now=at(0)),
+        factories.active_campaign(8, now=at(0), owner=owner),
         factories.work_campaign(6, now=at(1)),
         factories.active_campaign(2, now=at(1), max_failed_attempts=1, max_lost_attempts=1),
         factories.active_campaign(3, now=at(2), allow_simulated=True, time_budget_seconds=20.0),
         factories.active_campaign(2, now=at(3), script=script.sha256),
         factories.active_campaign(2, now=at(3), required_isolation="T1"),
-        factories.active_campaign(12, now=at(4), races_automatically=True),
+        factories.active_campaign(12, now=at(4), races_automatically=True, owner=owner),
     )
     return World(agents, campaigns, script, fleet)
 
@@ -369,6 +372,15 @@ class History:
     def start_race(self) -> Any:
         campaign = self.world.campaigns[0]
         return str(lifecycle.start_race(campaign, [0, 1], seeds=3, now=self.now).outcome)
+
+    def set_share(self) -> Any:
+        campaign, place = self._campaign(), self.random.choice((None, 1, 2))
+        lifecycle.set_weight(campaign, self.random.choice((0.5, 1.0, 3.0)))
+        lifecycle.set_place(campaign, place)
+        return campaign.name, place
+
+    def level_accounts(self) -> Any:
+        return lifecycle.level_accounts()
 
     def pause_or_resume_a_worker(self) -> Any:
         worker = self.random.choice(self.agents).worker

@@ -19,6 +19,7 @@ from django.db import models, transaction
 from django.test import TestCase
 
 from campaigns.lifecycle import expiry
+from campaigns.lifecycle.charges import CHARGES
 from tests.lifecycle.statements.agent_calls import VERBS, Call
 from tests.lifecycle.statements.random_history import History, new_world
 
@@ -89,6 +90,7 @@ def rows_after(
             # What is cached after a commit is cached here, too.
             with TestCase.captureOnCommitCallbacks(execute=True):
                 lines.append(history.step(number))
+            CHARGES.fold()
         rows = all_rows()
         transaction.set_rollback(True)
     return lines, rows

@@ -86,8 +86,8 @@ FLEETS: Final = (
     Mutant(
         "fleets: the demand counts without end",
         "campaigns/fleet/demand.py",
-        "due.order_by()[:most].count()",
-        "due.order_by().count()",
+        ".due(now).order_by()[:most].count()",
+        ".due(now).order_by().count()",
         (DEMAND, "-k", "cost_does_not_grow"),
     ),
     Mutant(

@@ -117,7 +117,7 @@ FORECASTS: Final = (
         "campaigns/standings/progress.py",
         "    queue = queue_of([])\n",
         "    queue = Queue()\n",
-        ("tests/pages/test_new_campaign_preview.py", "-k", "behind_older"),
+        ("tests/pages/test_new_campaign_preview.py", "-k", "takes_turns"),
     ),
     Mutant(
         "forecast: runs of other campaigns leave their slots free",
@@ -127,7 +127,7 @@ FORECASTS: Final = (
         (TESTS, "-k", "hold_their_slots"),
     ),
     Mutant(
-        "forecast: a machine takes the oldest task although it may not run it",
+        "forecast: a machine takes the next task although it may not run it",
         "campaigns/standings/turns.py",
         "    return frozenset(campaign for campaign, times in seconds.items() if machine in times)",
         "    return frozenset(seconds)",
