@@ -13,7 +13,7 @@ from campaigns import lifecycle
 from campaigns.models import Campaign, QueueRank, Share, Task
 from tests.factories import active_campaign, at, campaign, claim_one, finish, worker
 
-BEFORE = [("campaigns", "0030_noted_ends_of_a_campaign")]
+BEFORE = [("campaigns", "0032_undrawn_tasks")]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
