@@ -157,7 +157,7 @@ def test_an_expiry_whose_line_cannot_be_written_is_left_for_the_next_sweep(
         raise DatabaseError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "_keys", disk_full)
+        patch.setattr(journal, "_record_each", disk_full)
         assert lifecycle.expire(now=factories.at(60)) == 0
         invariants.check()
     assert lifecycle.expire(now=factories.at(61)) == 1

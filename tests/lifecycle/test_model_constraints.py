@@ -105,11 +105,16 @@ def decision(**changes: Any) -> Decision:
 
 
 def two_live_attempts() -> None:
-    copy(leased_task(), number=2, lease_id=uuid.uuid4())
+    copy(leased_task(), number=2, lease_id=uuid.uuid4(), claim_id=uuid.uuid4())
 
 
 def duplicate_attempt_number() -> None:
-    copy(Attempt.objects.get(task=completed_task()), lease_id=uuid.uuid4())
+    attempt = Attempt.objects.get(task=completed_task())
+    copy(attempt, lease_id=uuid.uuid4(), claim_id=uuid.uuid4())
+
+
+def two_attempts_at_one_place_of_a_claim() -> None:
+    copy(Attempt.objects.get(task=completed_task()), number=2, lease_id=uuid.uuid4())
 
 
 def duplicate_progress_point() -> None:
@@ -238,6 +243,7 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("attempt_ended_unless_running", lambda: change(leased_task(), outcome="completed")),
     ("attempt_one_live_per_task", two_live_attempts),
     ("attempt_number_once", duplicate_attempt_number),
+    ("attempt_of_claim_once", two_attempts_at_one_place_of_a_claim),
     ("progress_point_once", duplicate_progress_point),
     ("result_value_finite", lambda: ranked(value=1.1e12, sort_key=1.1e12)),
     ("result_value_finite", lambda: ranked(value=-1.1e12, sort_key=1.1e12)),
@@ -331,6 +337,7 @@ def _names(message: str, name: str) -> bool:
         "arm_params_once": "campaigns_arm.campaign_id, campaigns_arm.package_id",
         "attempt_one_live_per_task": "campaigns_attempt.task_id",
         "attempt_number_once": "campaigns_attempt.task_id, campaigns_attempt.number",
+        "attempt_of_claim_once": "campaigns_attempt.worker_id, campaigns_attempt.claim_id",
         "progress_point_once": "campaigns_progresspoint.attempt_id, campaigns_progresspoint.seq",
         "importance_once_per_device": "campaigns_importanceestimate.campaign_id",
         "delivery_once": "campaigns_webhookdelivery.event_key",
