@@ -57,6 +57,14 @@ BEATS: Final = (
         _BEATS,
     ),
     Mutant(
+        "beat: it waits for one task while it holds others",
+        HEARTBEAT,
+        "IN (SELECT held.pk FROM held)",
+        "IN (SELECT campaigns_task.id FROM held)",
+        ("tests/lifecycle/statements/test_heartbeat.py", "-k", "another_transaction"),
+        database="postgresql",
+    ),
+    Mutant(
         "beat: progress is kept of a lease that was not renewed",
         HEARTBEAT,
         "renewed & progress.keys()",

@@ -197,7 +197,7 @@ def _whole(pace: Pace, has_leases: bool, has_points: bool) -> tuple[Select[Worke
         text += (
             ", held AS MATERIALIZED ({held} AND (SELECT count(*) FROM worker_seen) >= 0 "
             "FOR NO KEY UPDATE SKIP LOCKED), renewed AS "
-            '({renewal} AND "campaigns_task"."id" IN (SELECT "id" FROM held) '
+            '({renewal} AND "campaigns_task"."id" IN (SELECT held.pk FROM held) '
             'RETURNING "lease_id", "campaign_id")'
         )
         renewed = '(SELECT array_agg("lease_id") FROM renewed)'
