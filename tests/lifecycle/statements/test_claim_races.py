@@ -17,7 +17,7 @@ from campaigns.lifecycle.statements import claim_moves, claim_worker
 from campaigns.lifecycle.statements.claim import claim
 from campaigns.models import Attempt, Task
 from tests import invariants
-from tests.concurrency import closing, in_parallel
+from tests.concurrency import closing, in_parallel, wait_until_blocked
 from tests.factories import active_campaign, at, worker
 from tests.lifecycle.statements.random_history import Agent, new_agent, settle
 from workers.models import Worker, WorkerQuerySet
@@ -108,6 +108,7 @@ def test_a_worker_that_claims_twice_at_once_never_holds_more_than_it_can(
             assert pool.submit(again).result(timeout=60) is None, "it does not wait"
         body = agent.claim(uuid.uuid4(), 1)
         others.append(by_verb.submit(closing(lambda: leases(token, agent, body))))
+        wait_until_blocked(others[0])
 
     while_writing(monkeypatch, claim_again)
     assert len(leases(token, agent, agent.claim(uuid.uuid4(), 1))[0]) == 1
