@@ -192,7 +192,7 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _empty_cache() -> Iterator[None]:
+def _empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Clear all caches: after a rollback, other rows get the ids that an earlier test cached.
 
     Afterwards forget the charges that it did not write to the accounts.
@@ -200,8 +200,11 @@ def _empty_cache() -> Iterator[None]:
     for cache in caches.all(initialized_only=True):
         cache.clear()
     # Not above: Django is set up after this file is imported.
-    from campaigns.lifecycle import expiry
+    from campaigns.lifecycle import expiry, noting
     from workers import fleet_size
+
+    # A test that imports the web server's application starts the thread that notes results later.
+    monkeypatch.setattr(noting, "_noter", None)
 
     expiry.forget()
     fleet_size.forget()

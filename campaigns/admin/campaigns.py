@@ -26,6 +26,7 @@ from campaigns.models import (
     ImportanceEstimate,
     ProgressPoint,
     Result,
+    Share,
     StateChange,
     Task,
     TaskState,
@@ -99,6 +100,12 @@ class CampaignAdmin(HistoryAdmin):
         # Only drafts: the results of a campaign that has run may be cited.
         deletable = isinstance(obj, Campaign) and obj.state == CampaignState.DRAFT
         return deletable and request.user.has_perm("campaigns.delete_campaign")
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        deleted, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        # A share goes with its draft; nobody deletes one alone.
+        own = {str(Share._meta.verbose_name)}  # noqa: SLF001 - documented under this name
+        return deleted, counts, set(lacking) - own, protected
 
     def delete_model(self, request: HttpRequest, obj: Campaign) -> None:  # noqa: ARG002
         try:

@@ -73,9 +73,11 @@ def test_tasks_stand_side_by_side_with_what_differs(client: Client) -> None:
     campaign = factories.active_campaign(1)
     first = campaign.tasks.get()
     params = first.params | {"lr": 0.0042}
-    lifecycle.enqueue(campaign, params, now=factories.NOW)
     worker = factories.worker()
-    factories.finish(factories.claim_one(worker), 3.0)
+    attempt = factories.claim_one(worker)
+    # Not before: what a person asked for is handed out before what was drawn.
+    lifecycle.enqueue(campaign, params, now=factories.NOW)
+    factories.finish(attempt, 3.0)
     second = factories.claim_one(worker, now=factories.at(1))
     factories.finish(second, 3.25)
     page = compare(client, tasks=f"{first.name},{second.task.name}")

@@ -247,7 +247,7 @@ def test_nothing_in_a_reply_says_why_its_task_exists() -> None:
     lifecycle.start_race(campaign, [0, 1], seeds=3, now=now)
     lifecycle.enqueue(campaign, campaign.arms.get(number=0).params, now=now)
     replies = {}
-    for task in campaign.tasks.filter(state="pending").order_by("number"):
+    for task in campaign.tasks.filter(state="pending").order_by("queue_rank", "number"):
         reply = agent_client()[0].post(URL, claim_body()).json()
         assert [lease["task_id"] for lease in reply["leases"]] == [task.pk]
         replies.setdefault(task.purpose, reply)
