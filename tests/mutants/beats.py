@@ -112,8 +112,8 @@ BEATS: Final = (
     Mutant(
         "beat: the owner's pause is forgotten",
         HEARTBEAT,
-        "    worker_lifecycle.note_owner_pause(worker",
-        "    (worker",
+        '    worker_lifecycle.note_owner_pause(worker, data.get("owner_pause"), now=now)\n',
+        "",
         _BEATS,
     ),
     Mutant(

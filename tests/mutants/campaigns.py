@@ -92,7 +92,7 @@ LINES: Final = (
     Mutant(
         "journal: claims are not written",
         CLAIMING,
-        "    journal.record(journal.agent(worker), *changes, now=now)\n",
+        "    journal.record(journal.agent(worker), *changes, now=choice.now)\n",
         "",
         HISTORIES,
     ),

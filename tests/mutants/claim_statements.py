@@ -18,22 +18,22 @@ CLAIM_STATEMENTS: Final = (
     Mutant(
         "claim statement: a repetition gets other leases",
         CLAIM,
-        "    if picked.is_repeated or not _has_slots(worker, data, picked.held):\n",
-        "    if not _has_slots(worker, data, picked.held):\n",
+        "    if offered.is_repeated or not _has_slots(worker, data, offered.held):\n",
+        "    if not _has_slots(worker, data, offered.held):\n",
         (f"{TESTS}::test_a_repeated_claim_is_left_to_the_verb_also_when_nothing_waits_any_more",),
     ),
     Mutant(
         "claim statement: slots are not noted",
         CLAIM,
-        "    if picked.is_repeated or not _has_slots(worker, data, picked.held):\n",
-        "    if picked.is_repeated:\n",
+        "    if offered.is_repeated or not _has_slots(worker, data, offered.held):\n",
+        "    if offered.is_repeated:\n",
         (f"{UNUSUAL}[other slots]",),
     ),
     Mutant(
         "claim statement: a worker holds as many leases as it likes",
         CLAIM,
-        "    tasks = picked.tasks[: _room(data, picked.held)]\n",
-        "    tasks = picked.tasks\n",
+        '    count = min(data["count"], _room(data, offered.held))\n',
+        '    count = data["count"]\n',
         (TESTS, "-k", "a_full_worker"),
     ),
     Mutant(

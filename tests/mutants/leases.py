@@ -44,14 +44,14 @@ CLAIMS: Final = (
     Mutant(
         "claim: two repetitions at once do not wait for each other",
         CLAIMING,
-        "        locked = Worker.objects.select_for_update(no_key=True)\n",
-        "        locked = Worker.objects.all()\n",
+        "        rows = claiming_alone(Worker.objects.select_for_update(no_key=True))\n",
+        "        rows = Worker.objects.all()\n",
         (f"{RACES}::test_parallel_repetitions_of_one_claim_bring_the_same_leases",),
         "postgresql",
     ),
     Mutant(
         "claim: two claims at once do not skip each other's tasks",
-        CLAIMING,
+        "campaigns/lifecycle/claim_turns.py",
         'return waiting.select_related("campaign").select_for_update('
         'skip_locked=True, of=("self",))',
         'return waiting.select_related("campaign")',
@@ -151,8 +151,8 @@ CLAIMS: Final = (
     Mutant(
         "claim: the lease outlasts the deadline",
         CLAIMING,
-        "task.lease_expires_at = min(now + lease, task.deadline_at)",
-        "task.lease_expires_at = now + lease",
+        "task.lease_expires_at = min(now + worker.pace.lease_time, task.deadline_at)",
+        "task.lease_expires_at = now + worker.pace.lease_time",
         ("tests/lifecycle/test_claim.py::test_a_lease_never_outlasts_the_deadline",),
     ),
     Mutant(

@@ -129,7 +129,9 @@ SUBMITS: Final = (
     Mutant(
         "belief: an owner admits a result of the own campaign",
         "campaigns/steering.py",
+        'not for the campaign\'s owner."""\n'
         "    if actor is not None and not roles.may_operate(actor):\n",
+        'not for the campaign\'s owner."""\n'
         "    if actor is not None and not may_change(actor, task.campaign):\n",
         BELIEVED,
     ),

@@ -48,7 +48,9 @@ def of_two_classes(**fields: Any) -> Campaign:
     by = {name: worker(name) for name in ("slow", "quick")}
     left = {arm: list(runs) for arm, runs in RUNS.items()}
     pending = campaign.tasks.filter(state=TaskState.PENDING).select_related("arm")
-    for seconds, task in enumerate(list(pending.order_by("available_at", "pk")), start=1):
+    for seconds, task in enumerate(
+        list(pending.order_by("queue_rank", "available_at", "pk")), start=1
+    ):
         name, value = left[task.arm.number].pop(0)
         attempt = claim_one(by[name], now=at(seconds))
         assert attempt.task_id == task.pk

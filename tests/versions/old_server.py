@@ -44,7 +44,7 @@ class OldServer(AgentServer):
             self._note(body, "HeartbeatRequest")
             return self._as_recorded(path, body, "heartbeat")
         if path.endswith("/result"):
-            return self._result(path, body)
+            return self._as_then(path, body)
         return super()._normal(path, body)
 
     def _as_recorded(self, path: str, body: Any, name: str) -> Reply:
@@ -53,7 +53,7 @@ class OldServer(AgentServer):
         keys = recorded.exchange(name)["reply"].keys()
         return Reply(reply.status, {key: reply.body[key] for key in keys})
 
-    def _result(self, path: str, body: Any) -> Reply:
+    def _as_then(self, path: str, body: Any) -> Reply:
         self._note(body, "Submission")
         metrics = body.get("metrics") or {}
         is_sound = metrics.get("val_bpb") is not None or metrics.get("diverged") is True

@@ -98,7 +98,7 @@ JOBS: Final = (
     Mutant(
         "lifetime: the server forgets it in a claim",
         "campaigns/lifecycle/claims.py",
-        "budget = Q(campaign__time_budget_seconds__lte=self.longest_budget)",
+        "budget = Q(campaign__time_budget_seconds__lte=longest_budget)",
         "budget = Q()",
         ("tests/api/agents/test_claim.py", "-k", "only_what_is_over"),
     ),

@@ -60,15 +60,15 @@ SPEEDS: Final = (
     Mutant(
         "speed: runs from before the measurement are a drift",
         WHEN,
-        "        started_at__gt=newest.taken_at,\n",
+        "        started_at__gt=taken_at,\n",
         "",
         (CLAIMS, "-k", "are_a_drift"),
     ),
     Mutant(
         "speed: the measurement of another script counts",
         WHEN,
-        "filter(experiment=experiment, script_sha256=sha256)",
-        "filter(experiment=experiment)",
+        "worker=worker, experiment=experiment, script_sha256=script_sha256",
+        "worker=worker, experiment=experiment",
         (CLAIMS, "-k", "another_script"),
     ),
     Mutant(
