@@ -64,7 +64,7 @@ _ID: Final = re.compile(r'<[^>]*?\sid="([^"]+)"')
 # What differs between two renderings of the same: the text of times, the form's tokens, and what
 # scripts write.
 _VOLATILE: Final = re.compile(
-    r'(<time [^>]*>)[^<]*|(name="csrfmiddlewaretoken" value="|\sdata-after=")[^"]*'
+    r'(<time [^<>]*>)[^<]*|(name="csrfmiddlewaretoken" value="|\sdata-after=")[^"]*'
 )
 _VOLATILE_WORDS: Final = ("<time ", "csrfmiddlewaretoken", "data-after=")
 _STACK: Final = "live_parts"
