@@ -11,9 +11,10 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -520,12 +521,20 @@ def test_a_tiny_fleet_lives_and_expires() -> None:
     assert "none" not in text
 
 
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """Yield a folder that the user who runs PostgreSQL may enter; pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.postgresql_only
 @pytest.mark.django_db
-def test_tiny_queues_grow_and_stay_in_their_folder(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
+def test_tiny_queues_grow_and_stay_in_their_folder(shared_folder: Path) -> None:
+    kept = shared_folder / "kept"
     sizes = ("--queued=300,600", "--finished=500", "--launched=40", "--exported=500")
     more = ("--overdue=10", "--pairs=1", "--rounds=1", "--seconds=1", f"--keep={kept}")
 
