@@ -235,7 +235,7 @@ def test_a_database_that_others_keep_locked_is_ready(monkeypatch: pytest.MonkeyP
 
 def disk_full(execute: Any, sql: str, *arguments: Any) -> Any:
     """What PostgreSQL says to each change when the disk of its tables is full."""
-    if sql.startswith(CHANGES):
+    if any(change in sql for change in CHANGES):  # also inside WITH
         raise OperationalError("could not extend file") from psycopg.errors.DiskFull()
     return execute(sql, *arguments)
 
