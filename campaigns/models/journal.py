@@ -23,8 +23,8 @@ class StateChange(models.Model):
 
     subject = models.CharField(max_length=10, choices=ChangeSubject)
     # The foreign keys have no indexes of their own: each query has its index below. Nor does the
-    # database check them: with four rows for each task that took it a fifteenth of its time for
-    # single results, a fifth for lists. Rows are written in the transaction that changed what they
+    # database check them, which took a quarter of the time of an insert of two rows. Rows are
+    # written in the transaction that changed what they
     # name, and go with it; `lifecycle.delete_draft` is the only way in which it goes.
     campaign = models.ForeignKey(
         Campaign,
